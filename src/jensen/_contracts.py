@@ -1,0 +1,96 @@
+"""The few types that the rooms pass to each other, and the shape checks they share."""
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["Indexable", "LatentLayer", "LogWeights", "check_log_weights", "check_noise"]
+
+
+class LogWeights(NamedTuple):
+    r"""The three log-densities of an importance weight, each `(K, B)`, in nats.
+
+    $$\log w = \log p(x \mid z) + \log p(z) - \log q(z \mid x), \qquad z \sim q(z \mid x)$$
+
+    Attributes:
+        log_likelihood: $\log p(x \mid z)$.
+        log_prior: $\log p(z)$.
+        log_posterior: $\log q(z \mid x)$.
+        path: empty, or the draws through which alone the posterior's parameters are reached, one tensor
+            `(K, B, D)` for each stochastic layer. A model fills it when asked for `path_derivative=True`; then
+            `log_posterior` holds those parameters constant, which is what `bounds.stl` and `bounds.dreg` need.
+
+    Example:
+        >>> log_weights = LogWeights(torch.tensor([[-90.0]]), torch.tensor([[-5.0]]), torch.tensor([[-1.0]]))
+        >>> log_weights.total
+        tensor([[-94.]])
+        >>> log_weights.tempered(0.5)
+        tensor([[-92.]])
+    """
+
+    log_likelihood: Tensor
+    log_prior: Tensor
+    log_posterior: Tensor
+    path: tuple[Tensor, ...] = ()
+
+    @property
+    def total(self) -> Tensor:
+        r"""The log-weight $\log p(x \mid z) + \log p(z) - \log q(z \mid x)$, `(K, B)`."""
+        return self.log_likelihood + self.log_prior - self.log_posterior
+
+    def tempered(self, kl_weight: float) -> Tensor:
+        r"""$\log p(x \mid z) + \beta (\log p(z) - \log q(z \mid x))$, `(K, B)`: a log-weight at $\beta = 1$ alone."""
+        return self.log_likelihood + kl_weight * (self.log_prior - self.log_posterior)
+
+
+class LatentLayer(NamedTuple):
+    r"""What one stochastic layer knows about each datum.
+
+    Attributes:
+        mean: posterior mean $\mathbb{E}_{q(z \mid x)}[z]$, `(B, D)`.
+        kl: $\mathbb{E}_q[\log q(z_d \mid \cdot) - \log p(z_d \mid \cdot)]$ in nats, `(B, D)`.
+    """
+
+    mean: Tensor
+    kl: Tensor
+
+
+class Indexable(Protocol):
+    """Data to draw minibatches from: a tensor `(N, *event)`, or anything that answers the same two calls."""
+
+    def __len__(self) -> int:
+        """The number of data."""
+        ...
+
+    def __getitem__(self, index: Tensor, /) -> Tensor:
+        """The data at the positions `index`, a long tensor `(B,)`."""
+        ...
+
+
+def check_log_weights(log_w: object, dim: int = 0) -> None:
+    """Refuse anything but a floating tensor with at least one sample along `dim`.
+
+    Raises:
+        ValueError: if `log_w` is not floating point, has no axis `dim`, or no sample on it.
+    """
+    if not isinstance(log_w, Tensor) or not torch.is_floating_point(log_w):
+        kind = log_w.dtype if isinstance(log_w, Tensor) else type(log_w).__name__
+        raise ValueError(f"log-weights must be a floating-point tensor of shape (K, *batch), got {kind}")
+    if not -log_w.ndim <= dim < log_w.ndim:
+        raise ValueError(f"log-weights of shape {tuple(log_w.shape)} have no sample axis {dim}")
+    if log_w.shape[dim] == 0:
+        shape = tuple(log_w.shape)
+        raise ValueError(f"log-weights of shape {shape} hold no sample along axis {dim}; draw at least one")
+
+
+def check_noise(noise: Tensor, expected: tuple[int, ...]) -> None:
+    """Refuse noise of another shape than `expected`, and a sample count below one.
+
+    Raises:
+        ValueError: naming both shapes, or the sample count.
+    """
+    if expected[0] < 1:
+        raise ValueError(f"samples is {expected[0]}; draw at least one for each datum")
+    if noise.shape != expected:
+        raise ValueError(f"noise has shape {tuple(noise.shape)}; expected (samples, B, latent) = {expected}")
