@@ -1,0 +1,25 @@
+"""Real images with fixed splits and checksums, binarisation, and synthetic worlds with known answers."""
+
+from jensen.datasets import binarized_mnist, digits, frey, mnist, omniglot, synthetic
+from jensen.datasets._fetch import CorruptFileError, DownloadError
+from jensen.datasets.binarize import DynamicBinarization, binarize, fixed_binarization
+from jensen.datasets.images import Images, Labels
+from jensen.datasets.registry import load, names
+
+__all__ = [
+    "CorruptFileError",
+    "DownloadError",
+    "DynamicBinarization",
+    "Images",
+    "Labels",
+    "binarize",
+    "binarized_mnist",
+    "digits",
+    "fixed_binarization",
+    "frey",
+    "load",
+    "mnist",
+    "names",
+    "omniglot",
+    "synthetic",
+]
