@@ -98,3 +98,9 @@ def test_an_order_that_is_no_number_is_refused(log_w):
 def test_an_order_that_gives_no_upper_bound_is_refused(log_w, order):
     with pytest.raises(ValueError, match=f"order of cubo is {order}"):
         cubo(log_w, order=order)
+
+
+@pytest.mark.parametrize(("alpha", "extreme"), [(0.95, 1e5), (1.05, -1e5)])
+def test_a_spread_beyond_all_exponentials_leaves_the_extreme_weight_alone(alpha, extreme):
+    log_w = torch.tensor([0.0, extreme, 0.0, 0.0])
+    assert_close(renyi(log_w, alpha=alpha).item(), extreme - math.log(4) / (1 - alpha), rtol=1e-6, atol=0)

@@ -1,5 +1,6 @@
 """Bounds on the log-evidence: pure functions of log-weights `(K, *batch)`, in nats, larger is better."""
 
+from jensen._contracts import LogWeights
 from jensen.bounds.importance import effective_sample_size, iwae, normalized_weights
 from jensen.bounds.jackknife import jackknife
 from jensen.bounds.path import dreg, stl
@@ -8,6 +9,7 @@ from jensen.bounds.resampled import resampled_iwae
 from jensen.bounds.variational import elbo, minibatch, sgvb_a, sgvb_b
 
 __all__ = [
+    "LogWeights",
     "cubo",
     "dreg",
     "effective_sample_size",

@@ -57,8 +57,10 @@ def jackknife(log_w: Tensor, *, order: int = 1, dim: int = 0) -> Tensor:
         return log_mean_exp(log_w)
     alive = (log_w != -math.inf).sum(0)
     wide = _widened(log_w)
-    means = [_iwae_without(wide, j) for j in range(order + 1)]
-    estimate = torch.stack([_sharot(K, order, j) * mean for j, mean in enumerate(means)]).sum(0).to(log_w.dtype)
+    peak = wide.amax(0)
+    means = [_iwae_without(wide - peak, j) for j in range(order + 1)]
+    terms = torch.stack([_sharot(K, order, j) * mean for j, mean in enumerate(means)])
+    estimate = (terms.sum(0) + peak).to(log_w.dtype)
     exists = (alive > order) | log_w.isnan().any(0)
     return torch.where(exists, estimate, torch.where(alive == 0, -math.inf, math.inf).to(estimate.dtype))
 
