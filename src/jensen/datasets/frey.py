@@ -39,8 +39,8 @@ def load(*, split: str = "standard") -> Images:
         ValueError: unknown split of frey 'random'; choose one of: standard, contiguous
 
     References:
-        | Data for MATLAB hackers: Frey face (Roweis)
-        | https://cs.nyu.edu/~roweis/data.html
+        | Nonlinear Dimensionality Reduction by Locally Linear Embedding (Roweis & Saul, 2000)
+        | https://doi.org/10.1126/science.290.5500.2323
         | VAE with a VampPrior (Tomczak & Welling, 2018), the sizes of the split
         | https://arxiv.org/abs/1705.07120
     """
