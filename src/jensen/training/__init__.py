@@ -1,0 +1,43 @@
+"""Training: one small loop that ascends any bound, resumes to the bit and leaves nothing half-written."""
+
+from jensen.training.checkpoints import Checkpoint, CheckpointError, checkpoint_path, latest, load, load_weights
+from jensen.training.interruption import Interrupted
+from jensen.training.loop import History, fit
+from jensen.training.nonfinite import NonFiniteError
+from jensen.training.objectives import DoublyReparameterized, ImportanceWeighted, Renyi, Resampled, Variational
+from jensen.training.optimizers import Adam
+from jensen.training.records import EpochRecord, read_records
+from jensen.training.schedules import Burda, Constant, Cosine, Linear
+from jensen.training.seeds import derived_seed, epoch_order, isolated
+from jensen.training.settings import describe
+from jensen.training.stepper import Stepper
+
+__all__ = [
+    "Adam",
+    "Burda",
+    "Checkpoint",
+    "CheckpointError",
+    "Constant",
+    "Cosine",
+    "DoublyReparameterized",
+    "EpochRecord",
+    "History",
+    "ImportanceWeighted",
+    "Interrupted",
+    "Linear",
+    "NonFiniteError",
+    "Renyi",
+    "Resampled",
+    "Stepper",
+    "Variational",
+    "checkpoint_path",
+    "derived_seed",
+    "describe",
+    "epoch_order",
+    "fit",
+    "isolated",
+    "latest",
+    "load",
+    "load_weights",
+    "read_records",
+]
