@@ -4,7 +4,7 @@ The same network (784-200-200-50, tanh, Bernoulli pixels), the same batch, forwa
 turns in one process; the table has the median and the minimum of each, and the ratios of both to the hand-written step
 with `Adam(fused=True)`.
 
-    python benchmarks/iwae_step.py [--seconds 20] [--threads 2] [--sizes 1x100,5x20,50x20,50x100]
+    python benchmarks/iwae_step.py [--seconds 20] [--threads 2] [--sizes 1x100,5x20,50x20,50x100] [--compiled]
 """
 
 import argparse
@@ -144,13 +144,14 @@ def _bf16() -> Fabric:
     return Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
 
 
-def methods(samples: int, batch: int) -> dict[str, Step]:
+def methods(samples: int, batch: int, *, compiled: bool) -> dict[str, Step]:
     """Every step that is timed, by name."""
     bound, resampled = objectives.ImportanceWeighted(samples), objectives.Resampled(samples)
     steps: dict[str, Step | None] = {
         REFERENCE: plain(samples, fused=True),
         "hand-written, Adam()": plain(samples, fused=False),
         "jensen": Stepper(iwae(), bound).step,
+        "jensen, compiled": Stepper(iwae(), bound, compile=True).step if compiled else None,
         "jensen, bf16": Stepper(iwae(), bound, fabric=_bf16()).step,
         "jensen, resampled": Stepper(iwae(), resampled).step,
         "jensen, resampled, bf16": Stepper(iwae(), resampled, fabric=_bf16()).step,
@@ -162,21 +163,25 @@ def methods(samples: int, batch: int) -> dict[str, Step]:
     return {name: step for name, step in steps.items() if step is not None}
 
 
-def measure(samples: int, batch: int, seconds: float) -> dict[str, list[float]]:
+def measure(samples: int, batch: int, *, seconds: float, compiled: bool) -> dict[str, list[float]]:
     """Seconds of each step, the methods in turn."""
-    x = torch.bernoulli(torch.full((batch, PIXELS), 0.13))
-    steps = methods(samples, batch)
+    steps = methods(samples, batch, compiled=compiled)
     times: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
         for _ in range(5):
-            step(x)
+            step(noise_images(batch))
     end = time.perf_counter() + seconds
     names = list(steps)
     while time.perf_counter() < end:
         for name in names:
-            times[name] += [_seconds(steps[name], x) for _ in range(4)][1:]
+            times[name] += [_seconds(steps[name], noise_images(batch)) for _ in range(4)][1:]
         names = names[1:] + names[:1]
     return times
+
+
+def noise_images(batch: int) -> Tensor:
+    """New images for every step, so that no method comes to work on vanishing, denormal gradients."""
+    return torch.bernoulli(torch.full((batch, PIXELS), 0.13))
 
 
 def _seconds(step: Step, x: Tensor) -> float:
@@ -191,6 +196,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="for each size")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--sizes", default="1x100,5x20,50x20,50x100", help="samples x batch")
+    parser.add_argument("--compiled", action="store_true", help="also with torch.compile, half a minute for each size")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
@@ -198,7 +204,8 @@ def main() -> None:
     print(f"torch {torch.__version__}, {options.threads} threads, float32 matrix products at {rate / 1e9:.0f} GFLOP/s")
     for size in options.sizes.split(","):
         samples, batch = map(int, size.split("x"))
-        print_table(samples, batch, measure(samples, batch, options.seconds), rate)
+        times = measure(samples, batch, seconds=options.seconds, compiled=options.compiled)
+        print_table(samples, batch, times, rate)
 
 
 def print_table(samples: int, batch: int, times: dict[str, list[float]], rate: float) -> None:

@@ -31,7 +31,7 @@ from torch.distributions import Distribution
 from torch.func import functional_call
 
 from jensen._contracts import LatentLayer, LogWeights, check_noise
-from jensen.distributions import DiagonalNormal
+from jensen.distributions import DiagonalNormal, StandardNormal
 from jensen.layers import check_observations
 
 __all__ = ["IWAE"]
@@ -72,9 +72,9 @@ class IWAE(nn.Module):
         self.sizes, self.width = list(latents), sum(latents)
         self.register_buffer("zero", torch.zeros(self.sizes[-1]), persistent=False)
 
-    def prior(self) -> DiagonalNormal:
+    def prior(self) -> StandardNormal:
         r"""$p(h^L)$, a standard Gaussian."""
-        return DiagonalNormal(self.zero, self.zero, validate_args=False)
+        return StandardNormal(self.zero, validate_args=False)
 
     def posterior(self, x: Tensor) -> DiagonalNormal:
         r"""$q(h^1 \mid x)$, the first factor of eq. 2."""
@@ -143,7 +143,7 @@ class IWAE(nn.Module):
 
     def _log_prior(self, h: list[Tensor]) -> Tensor:
         r"""$\log p(h^L) + \sum_l \log p(h^l \mid h^{l+1})$, eq. 1."""
-        log_prior = self.prior().log_prob_from_noise(h[-1])
+        log_prior = self.prior().log_prob(h[-1])
         for l in range(1, len(self.sizes)):
             log_prior = log_prior + self.decoders[l](h[l]).log_prob(h[l - 1])
         return log_prior
@@ -170,7 +170,7 @@ class IWAE(nn.Module):
             q_l[l].log_prob_per_unit(h[l]) - self.decoders[l + 1](h[l + 1]).log_prob_per_unit(h[l])
             for l in range(L - 1)
         ]
-        kl.append(q_l[-1].kl_per_unit(self.prior()))
+        kl.append(self.prior().kl_per_unit(q_l[-1]))
         shapes = [(-1, x.shape[0], size) for size in self.sizes]
         return [LatentLayer(q_l[l].mean.reshape(shapes[l]).mean(0), kl[l].reshape(shapes[l]).mean(0)) for l in range(L)]
 

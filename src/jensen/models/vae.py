@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 
 from jensen._contracts import LatentLayer, LogWeights, check_noise
-from jensen.distributions import DiagonalNormal
+from jensen.distributions import DiagonalNormal, StandardNormal
 from jensen.layers import check_observations
 
 __all__ = ["VAE"]
@@ -60,9 +60,9 @@ class VAE(nn.Module):
         self.encoder, self.decoder = encoder, decoder
         self.register_buffer("zero", torch.zeros(latent), persistent=False)
 
-    def prior(self) -> DiagonalNormal:
+    def prior(self) -> StandardNormal:
         r"""$p(z)$, a standard Gaussian."""
-        return DiagonalNormal(self.zero, self.zero, validate_args=False)
+        return StandardNormal(self.zero, validate_args=False)
 
     def posterior(self, x: Tensor) -> DiagonalNormal:
         r"""$q_\phi(z \mid x)$, eq. 9."""
@@ -112,7 +112,7 @@ class VAE(nn.Module):
         z = q.from_noise(noise)  # (L, B, latent)
         return LogWeights(
             log_likelihood=self.likelihood(z).log_prob(x),
-            log_prior=self.prior().log_prob_from_noise(z),
+            log_prior=self.prior().log_prob(z),
             log_posterior=q.detached().log_prob(z) if path_derivative else q.log_prob_from_noise(noise),
             path=(z,) if path_derivative else (),
         )
@@ -124,7 +124,7 @@ class VAE(nn.Module):
     def latents(self, x: Tensor, samples: int = 1) -> list[LatentLayer]:
         """Posterior mean and divergence of each latent unit, `(B, latent)` each; exact, whatever `samples`."""
         q = self.posterior(x)
-        return [LatentLayer(mean=q.mean, kl=q.kl_per_unit(self.prior()))]
+        return [LatentLayer(mean=q.mean, kl=self.prior().kl_per_unit(q))]
 
     def check(self, x: Tensor) -> None:
         """Refuse data that this model has no likelihood for: `layers.check_observations`."""

@@ -1,0 +1,221 @@
+"""What each command does. torch is imported where the work begins, not before."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from jensen import recipes
+from jensen.cli.options import Command, Evaluate, Fit, List, Report, Resume, Sample
+from jensen.recipes.config import Config, read_config, run_name
+from jensen.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from jensen.recipes.build import Experiment
+    from jensen.training import History
+
+__all__ = ["run"]
+
+RUNS = Path("runs")
+"""The folder that run folders are made in, below the current one."""
+
+
+def run(command: Command) -> None:
+    """Do what was asked for.
+
+    Raises:
+        ValueError: if it cannot be done, saying what to do instead.
+        KeyboardInterrupt: if it was stopped.
+    """
+    actions: dict[type, Callable[..., None]] = {
+        List: list_recipes,
+        Fit: fit,
+        Resume: resume,
+        Evaluate: evaluate,
+        Sample: sample,
+        Report: report,
+    }
+    actions[type(command)](command)
+
+
+def list_recipes(options: List) -> None:
+    """Print one line for each recipe, or the page of reproductions."""
+    if options.markdown:
+        from jensen.recipes.reproductions import markdown
+
+        print(markdown(), end="")
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("recipe", "data", "epochs", "what"):
+        table.add_column(column, no_wrap=True, justify="right" if column == "epochs" else "left")
+    for recipe in map(recipes.get, recipes.names()):
+        table.add_row(f"[bold]{recipe.name}[/bold]", recipe.data.name, f"{recipe.budget.epochs:,}", recipe.title)
+    console = Console()
+    console.print(table)
+    console.print("`jensen fit RECIPE` trains one, the first if none is named.", style="dim")
+
+
+def fit(options: Fit) -> None:
+    """Train a recipe into a new run folder."""
+    changes = {
+        name: getattr(options, name)
+        for name in (
+            "data",
+            "split",
+            "objective",
+            "samples",
+            "epochs",
+            "batch_size",
+            "learning_rate",
+            "images",
+            "precision",
+        )
+    }
+    recipe = _adapted(options, threads=options.threads, **changes)
+    seed = recipe.seeds[0] if options.seed is None else options.seed
+    if seed < 0:
+        raise ValueError(f"--seed must not be negative, got {seed}")
+    if min(options.devices, options.nodes) < 1:
+        raise ValueError(f"--devices and --nodes must be at least 1, got {options.devices} and {options.nodes}")
+    folder = options.out or RUNS / run_name(recipe.name, {**changes, "seed": options.seed, "smoke": options.smoke})
+
+    from jensen.recipes import running
+    from jensen.recipes.build import build
+
+    running.choose_device(options.device)
+    experiment = build(recipe, seed=seed)
+    config = Config(
+        recipe,
+        seed,
+        experiment.shape,
+        device=options.device,
+        devices=options.devices,
+        nodes=options.nodes,
+        tensorboard=options.tensorboard,
+    )
+    if running.is_first_process():
+        running.begin(folder, config, overwrite=options.overwrite)
+        _say_what(recipe, folder)
+    _train(folder, config, experiment, resume=False, device=options.device, progress=options.progress)
+
+
+def resume(options: Resume) -> None:
+    """Go on with an interrupted run."""
+    config = read_config(options.run)
+
+    from jensen.recipes import running
+    from jensen.recipes.build import build
+    from jensen.training import load
+
+    running.choose_device(options.device)
+    load(options.run)
+    experiment = build(config.recipe, seed=config.seed)
+    if running.is_first_process():
+        _say_what(config.recipe, options.run)
+    _train(options.run, config, experiment, resume=True, device=options.device, progress=options.progress)
+
+
+def evaluate(options: Evaluate) -> None:
+    """Measure a run and print the table."""
+    read_config(options.run)
+
+    from jensen.recipes.running import measure
+    from jensen.report.tables import evaluation_table
+
+    found = measure(
+        options.run,
+        samples=options.samples,
+        limit=options.limit,
+        batch_size=options.batch_size,
+        chunk=options.chunk,
+        seed=options.seed,
+        device=options.device,
+        progress=options.progress,
+    )
+    console = Console()
+    console.print(evaluation_table(found))
+    for note in found.notes:
+        console.print(f"note: {note}", style="yellow", highlight=False)
+    _say_path("written", options.run / "evaluation.json")
+
+
+def sample(options: Sample) -> None:
+    """Draw from a run's model."""
+    read_config(options.run)
+    if options.n < 1:
+        raise ValueError(f"--n must be at least 1, got {options.n}")
+
+    from jensen.report import write_samples
+
+    for path in write_samples(options.run, n=options.n, seed=options.seed, device=options.device, out=options.out):
+        _say_path("written", path)
+
+
+def report(options: Report) -> None:
+    """Write the page of a run."""
+    read_config(options.run)
+
+    from jensen.report import write_report
+
+    page = write_report(options.run, seed=options.seed, device=options.device)
+    if not (options.run / "evaluation.json").is_file():
+        print(f"not evaluated yet: `jensen evaluate {options.run}` fills in the log-likelihood, then report again")
+    _say_path("written", page)
+
+
+def _adapted(options: Fit, **changes: object) -> Recipe:
+    if options.compile and options.eager:
+        raise ValueError("--compile and --eager exclude each other; give one of them")
+    compiled = True if options.compile else False if options.eager else None
+    return recipes.adapt(recipes.get(options.recipe), smoke=options.smoke, compile=compiled, **changes)
+
+
+def _train(
+    folder: Path, config: Config, experiment: "Experiment", *, resume: bool, device: str, progress: bool
+) -> None:
+    from jensen.recipes import running
+    from jensen.training import Interrupted
+
+    try:
+        history = running.train(folder, config, experiment, resume=resume, device=device, progress=progress)
+    except Interrupted as stop:
+        where = f"after {stop.epoch:,} epochs and {stop.batch:,} batches"
+        raise KeyboardInterrupt(f"{where}; `jensen resume {folder}` goes on") from stop
+    if history.rank == 0:
+        _say_result(history, folder)
+
+
+def _say_what(recipe: Recipe, folder: Path) -> None:
+    from jensen.report.tables import entries
+    from jensen.report.words import recipe_entries
+
+    rows = [*recipe_entries(recipe), ("run folder", folder)]
+    Console(stderr=True).print(entries(recipe.name, rows), highlight=False)
+
+
+def _say_result(history: "History", folder: Path) -> None:
+    from jensen.report.tables import entries
+    from jensen.report.words import duration, number
+
+    rows = []
+    if history.epochs:
+        last = history.epochs[-1]
+        seconds = sum(record.seconds for record in history.epochs)
+        rows += [
+            ("epochs", f"{last.epoch:,} ({last.step:,} steps) in {duration(seconds)}"),
+            ("training bound", f"{number(last.bound)} nats per image"),
+            ("validation bound", f"{number(math.nan if last.validation is None else last.validation)} nats per image"),
+        ]
+    rows += [
+        ("measure it", f"jensen evaluate {folder}"),
+        ("show it", f"jensen report {folder}"),
+    ]
+    Console().print(entries("trained", rows), highlight=False, soft_wrap=True)
+    _say_path("run folder", folder)
+
+
+def _say_path(what: str, path: Path) -> None:
+    print(f"{what}: {path}")

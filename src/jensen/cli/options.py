@@ -1,0 +1,168 @@
+"""The options of every command, as dataclasses that describe themselves; tyro makes the parser from them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg, subcommand
+
+from jensen.recipes import DEFAULT
+
+__all__ = ["Command", "Evaluate", "Fit", "List", "Report", "Resume", "Sample"]
+
+RECIPES = "(default: the recipe's)"
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Number = Annotated[int | None, DisallowNone, arg(metavar="N", help_behavior_hint=RECIPES)]
+Rate = Annotated[float | None, DisallowNone, arg(metavar="X", help_behavior_hint=RECIPES)]
+Name = Annotated[str | None, DisallowNone, arg(metavar="NAME", help_behavior_hint=RECIPES)]
+Run = Annotated[Path, arg(metavar="RUN", help_behavior_hint="(required)")]
+Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]
+
+
+@dataclass(frozen=True)
+class List:
+    """Show every recipe: data, model, objective, epochs and the paper it comes from."""
+
+    markdown: Flag = False
+    """Print the page of reproductions, published numbers beside ours, instead of the table."""
+    debug: Flag = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Train a recipe into a run folder."""
+
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE")] = DEFAULT
+    """What to train: a name from `jensen list`."""
+    data: Name = None
+    """Another data set: digits, mnist, fashion_mnist, binarized_mnist, omniglot, omniglot_small or frey."""
+    split: Name = None
+    """Another split of it: standard, or one the data set knows."""
+    objective: Annotated[
+        Literal["iwae", "elbo", "sgvb_b", "dreg", "resampled"] | None, DisallowNone, arg(help_behavior_hint=RECIPES)
+    ] = None
+    """Another bound to ascend, or another gradient of it."""
+    samples: Number = None
+    """Draws for each image in a training step, the k of the bound."""
+    epochs: Number = None
+    """Passes over the training images."""
+    batch_size: Number = None
+    """Images in a step."""
+    learning_rate: Rate = None
+    """Where Adam's learning rate starts."""
+    images: Annotated[int | None, DisallowNone, arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    """Use only the first N images of every split."""
+    seed: Number = None
+    """Fixes weights, data order and noise."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
+    devices: Annotated[int, arg(metavar="N")] = 1
+    """Processes on this machine, each with a device of its own and a share of every batch."""
+    nodes: Annotated[int, arg(metavar="N")] = 1
+    """Machines, where a launcher such as torchrun started this command on all of them."""
+    threads: Number = None
+    """CPU threads; one is best for small images on a busy machine."""
+    precision: Annotated[
+        Literal["32-true", "bf16-mixed", "64-true"] | None, DisallowNone, arg(help_behavior_hint=RECIPES)
+    ] = None
+    """Of the matrix products; log-weights are float32 or better in all of them."""
+    compile: Flag = False
+    """Fuse the training step with torch.compile; worth its start-up time on a GPU."""
+    eager: Flag = False
+    """Do not compile, whatever the recipe says."""
+    out: Annotated[Path | None, DisallowNone, arg(metavar="RUN", help_behavior_hint="(default: runs/RECIPE...)")] = None
+    """The run folder to make."""
+    overwrite: Flag = False
+    """Replace the run that is in the folder."""
+    smoke: Flag = False
+    """Take the recipe's budget of seconds: shows that everything works, not what it can do."""
+    tensorboard: Flag = False
+    """Write TensorBoard events into the run folder, too."""
+    progress: bool = True
+    """Show a progress bar."""
+    debug: Flag = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Go on with a run that was interrupted, as if it never had been."""
+
+    run: Positional[Run]
+    """The run folder."""
+    device: Device = "auto"
+    """Where to compute; on the CPU the result is bit-identical to an uninterrupted run."""
+    progress: bool = True
+    """Show a progress bar."""
+    debug: Flag = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a run on its test images: bounds in nats with both errors, active units."""
+
+    run: Positional[Run]
+    """The run folder."""
+    samples: Number = None
+    """Draws for each image; the literature takes 5000."""
+    limit: Annotated[int | None, DisallowNone, arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    """Evaluate on the first N test images only."""
+    batch_size: Annotated[int, arg(metavar="N")] = 100
+    """Images that are held at once."""
+    chunk: Annotated[int, arg(metavar="N")] = 50
+    """Draws that are held at once for each of them."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Fixes the draws."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
+    progress: bool = True
+    """Show a progress bar."""
+    debug: Flag = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draw images from a run's model: a picture and the numbers behind it."""
+
+    run: Positional[Run]
+    """The run folder."""
+    n: Annotated[int, arg(metavar="N")] = 100
+    """How many images."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Fixes the draws."""
+    out: Annotated[
+        Path | None, DisallowNone, arg(metavar="FILE", help_behavior_hint="(default: RUN/figures/draws.png)")
+    ] = None
+    """The picture to write; the numbers go beside it as .safetensors."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
+    debug: Flag = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write figures and one self-contained page, report.html, into a run folder."""
+
+    run: Positional[Run]
+    """The run folder."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Fixes the samples that are shown."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
+    debug: Flag = False
+    """Show the traceback of an error."""
+
+
+Command = (
+    Annotated[List, subcommand("list")]
+    | Annotated[Fit, subcommand("fit")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Sample, subcommand("sample")]
+    | Annotated[Report, subcommand("report")]
+    | Annotated[Resume, subcommand("resume")]
+)
+"""What `jensen` can be asked for."""

@@ -1,0 +1,31 @@
+"""Experiments as numbers: data, model, objective, schedule, published values and ours. No torch is imported."""
+
+from jensen.recipes.catalogue import DEFAULT, get, names
+from jensen.recipes.overrides import adapt
+from jensen.recipes.recipe import (
+    Architecture,
+    Budget,
+    Data,
+    Measured,
+    Objective,
+    Optimizer,
+    Paper,
+    Published,
+    Recipe,
+)
+
+__all__ = [
+    "DEFAULT",
+    "Architecture",
+    "Budget",
+    "Data",
+    "Measured",
+    "Objective",
+    "Optimizer",
+    "Paper",
+    "Published",
+    "Recipe",
+    "adapt",
+    "get",
+    "names",
+]

@@ -1,0 +1,41 @@
+"""Every recipe by its name."""
+
+import difflib
+
+from jensen.recipes import burda, digits, kingma
+from jensen.recipes.recipe import Recipe
+
+__all__ = ["DEFAULT", "get", "names"]
+
+DEFAULT = "iwae-digits"
+"""The recipe of the demo: real images, no download, about a minute."""
+
+CATALOGUE = {recipe.name: recipe for recipe in (*digits.RECIPES, *burda.RECIPES, *kingma.RECIPES)}
+
+
+def names() -> list[str]:
+    """The names that `get` knows, the demo first.
+
+    Example:
+        >>> names()[:3]
+        ['iwae-digits', 'vae-digits', 'iwae-mnist']
+    """
+    return list(CATALOGUE)
+
+
+def get(name: str = DEFAULT) -> Recipe:
+    """A recipe by its name.
+
+    Raises:
+        ValueError: if there is no such recipe; the message suggests the nearest name.
+
+    Example:
+        >>> get("iwae-mnits")
+        Traceback (most recent call last):
+        ValueError: unknown recipe 'iwae-mnits'; did you mean 'iwae-mnist'? `jensen list` shows all of them
+    """
+    if name not in CATALOGUE:
+        near = difflib.get_close_matches(name.lower(), CATALOGUE, n=1, cutoff=0.5)
+        advice = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"unknown recipe {name!r}; {advice}`jensen list` shows all of them")
+    return CATALOGUE[name]

@@ -1,0 +1,140 @@
+"""What a run folder remembers of its run: `config.json`, enough to build the model and the data again."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jensen.recipes.recipe import Recipe
+
+__all__ = ["CONFIG", "ENVIRONMENT", "EVALUATION", "METRICS", "REPORT", "Config", "check_new", "read_config", "run_name"]
+
+CONFIG, ENVIRONMENT, METRICS = "config.json", "environment.json", "metrics.jsonl"
+EVALUATION, REPORT = "evaluation.json", "report.html"
+FORMAT = "jensen-run-1"
+
+
+@dataclass(frozen=True)
+class Config:
+    """The recipe as it was run.
+
+    Attributes:
+        recipe: with every change of the command line applied.
+        seed: of weights, data order and noise.
+        shape: `(height, width)` or `(height, width, channels)` of an image.
+        device: where it was asked to run.
+        devices: processes on each machine.
+        nodes: machines.
+        tensorboard: whether event files are written.
+    """
+
+    recipe: Recipe
+    seed: int
+    shape: tuple[int, ...]
+    device: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    tensorboard: bool = False
+
+    def to_json(self) -> str:
+        """The text of `config.json`."""
+        entries = {
+            "format": FORMAT,
+            "seed": self.seed,
+            "image_shape": list(self.shape),
+            "device": self.device,
+            "devices": self.devices,
+            "nodes": self.nodes,
+            "tensorboard": self.tensorboard,
+            "recipe": self.recipe.to_json(),
+        }
+        return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> "Config":
+        """What `to_json` wrote.
+
+        Raises:
+            ValueError: if the text is anything else, naming the entry at fault.
+
+        Example:
+            >>> from jensen import recipes
+            >>> config = Config(recipes.get(), seed=0, shape=(8, 8))
+            >>> Config.from_json(config.to_json()) == config
+            True
+        """
+        try:
+            content = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"it is no JSON: line {error.lineno}, {error.msg}") from None
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ValueError(f'it must be an object with "format": "{FORMAT}"')
+        return Config(
+            recipe=Recipe.from_json(content.get("recipe")),
+            seed=_entry(content, "seed", int),
+            shape=tuple(_entry(content, "image_shape", list)),
+            device=_entry(content, "device", str),
+            devices=_entry(content, "devices", int),
+            nodes=_entry(content, "nodes", int),
+            tensorboard=_entry(content, "tensorboard", bool),
+        )
+
+
+def read_config(run: Path) -> Config:
+    """The configuration of a run folder.
+
+    Raises:
+        ValueError: if there is no such folder, it is no run folder, or its `config.json` is damaged.
+
+    Example:
+        >>> read_config(Path("runs/absent"))
+        Traceback (most recent call last):
+        ValueError: there is no run folder runs/absent; `jensen fit` makes one
+    """
+    if not run.exists():
+        raise ValueError(f"there is no run folder {run}; `jensen fit` makes one")
+    path = run / CONFIG
+    if not path.is_file():
+        raise ValueError(f"{run} is no run folder: it holds no {CONFIG}; name the folder that `jensen fit` made")
+    try:
+        return Config.from_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}; restore it, or fit again with --overwrite") from None
+
+
+def check_new(run: Path, *, overwrite: bool) -> None:
+    """Refuse to write a run over another one, or over anything that is no run at all.
+
+    Raises:
+        ValueError: if `run` is a file, a folder with other things, or a run that began while `overwrite` is false.
+    """
+    if not run.exists():
+        return
+    if not run.is_dir():
+        raise ValueError(f"{run} is a file; choose another folder with --out")
+    if not any(run.iterdir()):
+        return
+    if not (run / CONFIG).is_file():
+        raise ValueError(f"{run} holds something that is no run; choose another folder with --out")
+    if not overwrite and any((run / "checkpoints").glob("*.safetensors")):
+        advice = f"`jensen resume {run}` goes on with it, --overwrite replaces it, --out makes another"
+        raise ValueError(f"{run} already holds a run; {advice}")
+
+
+def run_name(name: str, changes: dict[str, Any]) -> str:
+    """What a run's folder is called: the recipe's name and what was changed.
+
+    Example:
+        >>> run_name("iwae-mnist", {"samples": 5, "epochs": None, "batch_size": 100, "smoke": True})
+        'iwae-mnist-samples5-batch_size100-smoke'
+    """
+    made = {key: value for key, value in changes.items() if value is not None and value is not False}
+    parts = [key if value is True else f"{key}{value}" for key, value in made.items()]
+    return "-".join([name, *parts])
+
+
+def _entry(content: dict[str, Any], name: str, kind: type) -> Any:
+    value = content.get(name)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{name} must be {kind.__name__}, got {value!r}")
+    return value

@@ -1,0 +1,262 @@
+"""What a recipe is: every number that an experiment needs, and none of its mathematics.
+
+Nothing here imports torch, so that recipes can be listed and read in no time.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jensen.recipes._json import decode, encode
+
+__all__ = ["Architecture", "Budget", "Data", "Measured", "Objective", "Optimizer", "Paper", "Published", "Recipe"]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A source: its title, its authors, its year and where to read it."""
+
+    title: str
+    authors: str
+    year: int
+    url: str
+
+    def __str__(self) -> str:
+        """The reference on one line, without the address."""
+        return f"{self.title} ({self.authors}, {self.year})"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number from the literature: what it measures, its value in nats, its source, active units where given."""
+
+    what: str
+    value: float
+    source: str
+    active: str = ""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number of ours: what it measures, its value and standard error in nats, and all that went into it."""
+
+    what: str
+    value: float
+    error: float
+    data: str
+    budget: str
+    hardware: str
+    seed: int
+    date: str
+    active: str = ""
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set by its name in `jensen.datasets`, its split, and how grey levels become pixels.
+
+    Attributes:
+        name: a name of `datasets.names()`.
+        split: `standard`, or another that the data set knows.
+        binarization: `dynamic` (a new draw on every use), `fixed` (one draw for all) or `grey` (left as they are).
+    """
+
+    name: str
+    split: str = "standard"
+    binarization: Literal["dynamic", "fixed", "grey"] = "dynamic"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model's sizes, lowest stochastic layer first; the generative side mirrors the recognition side.
+
+    Attributes:
+        kind: `vae` or `iwae`.
+        hidden: widths of the deterministic tanh layers below each stochastic layer.
+        latent: number of latent units in each stochastic layer.
+        likelihood: the distribution of the pixels.
+        scale: for Gaussian pixels: `conditional`, `learned`, or a fixed standard deviation.
+
+    Raises:
+        ValueError: if the layers do not match or a size is below one.
+    """
+
+    kind: Literal["vae", "iwae"]
+    hidden: tuple[tuple[int, ...], ...]
+    latent: tuple[int, ...]
+    likelihood: Literal["bernoulli", "gaussian", "continuous_bernoulli"] = "bernoulli"
+    scale: Literal["conditional", "learned"] | float = "learned"
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no network can have."""
+        if not 1 <= len(self.hidden) == len(self.latent):
+            counts = f"{len(self.hidden)} hidden, {len(self.latent)} latent"
+            raise ValueError(
+                f"an architecture needs hidden widths and latent units for each stochastic layer, got {counts}"
+            )
+        if self.kind == "vae" and len(self.latent) != 1:
+            raise ValueError(f"a vae has one stochastic layer, got {len(self.latent)}; take kind 'iwae'")
+        if min(*(width for widths in self.hidden for width in widths), *self.latent) < 1:
+            raise ValueError(f"sizes must be positive, got hidden {self.hidden} and latent {self.latent}")
+
+    def __str__(self) -> str:
+        """The sizes on one line, as papers write them."""
+        return " / ".join("-".join(map(str, (*h, z))) for h, z in zip(self.hidden, self.latent, strict=True))
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The bound that training ascends and how many draws a datum gets.
+
+    Attributes:
+        name: `iwae`; `elbo` (Monte Carlo) or `sgvb_b` (analytic KL); `dreg` or `resampled`, which have the value of
+            `iwae` and another gradient.
+        samples: draws for each datum in a step.
+
+    Raises:
+        ValueError: if `samples` is below one.
+    """
+
+    name: Literal["iwae", "elbo", "sgvb_b", "dreg", "resampled"]
+    samples: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse to train without a draw."""
+        _at_least_one("samples", self.samples)
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Adam's numbers and the course of its learning rate.
+
+    Attributes:
+        learning_rate: where the schedule starts.
+        schedule: `constant`, `burda` (stages of 1, 3, 9, ... epochs) or `cosine`.
+        betas: decay of the two moments.
+        eps: added to the root of the second moment.
+        kl_warmup: epochs in which the weight of the KL terms rises from 0 to 1; 0 for none.
+        clip_norm: largest gradient norm, or none.
+        ema: decay of the averaged weights, or none.
+    """
+
+    learning_rate: float = 1e-3
+    schedule: Literal["constant", "burda", "cosine"] = "constant"
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    kl_warmup: float = 0.0
+    clip_norm: float | None = None
+    ema: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a step that goes nowhere or up."""
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"learning_rate must be a positive number, got {self.learning_rate}")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train and how carefully to evaluate.
+
+    Attributes:
+        epochs: passes over the training images.
+        batch_size: images in a step.
+        evaluation_samples: draws for each test image, 5000 in the literature.
+        images: use only the first so many of every split; all of them where None.
+
+    Raises:
+        ValueError: if a number is below one.
+    """
+
+    epochs: int
+    batch_size: int
+    evaluation_samples: int = 5000
+    images: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an empty experiment."""
+        for name in ("epochs", "batch_size", "evaluation_samples"):
+            _at_least_one(name, getattr(self, name))
+        if self.images is not None:
+            _at_least_one("images", self.images)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An experiment in numbers: data, model, objective, optimizer, budget, and what others and we got from it.
+
+    Attributes:
+        name: what the command line calls it.
+        title: one line for a table.
+        paper: where the experiment comes from.
+        data: what it is fitted to.
+        model: the networks' sizes.
+        objective: the bound that training ascends.
+        optimizer: Adam's numbers.
+        budget: epochs, batch size and evaluation samples.
+        smoke: a budget of seconds, for tests.
+        compile: fuse the training step with `torch.compile`; worth its start-up time on a GPU.
+        precision: a precision of Lightning Fabric, `32-true` or `bf16-mixed`.
+        threads: CPU threads of a run, torch's own number where None; where the products are small, one is as fast as
+            many, and on a machine that is busy much faster.
+        seeds: the seeds to run; the first is the default.
+        differs: what the paper did otherwise, one sentence each.
+        published: numbers from the literature.
+        measured: our numbers.
+
+    Example:
+        >>> from jensen import recipes
+        >>> recipes.get("iwae-mnist").budget.epochs
+        40
+    """
+
+    name: str
+    title: str
+    paper: Paper
+    data: Data
+    model: Architecture
+    objective: Objective
+    optimizer: Optimizer
+    budget: Budget
+    smoke: Budget
+    compile: bool = False
+    precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"
+    threads: int | None = None
+    seeds: tuple[int, ...] = (0,)
+    differs: tuple[str, ...] = ()
+    published: tuple[Published, ...] = ()
+    measured: tuple[Measured, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a likelihood that the pixels have no density under, and a run without a thread."""
+        if (self.model.likelihood == "bernoulli") == (self.data.binarization == "grey"):
+            pair = f"{self.data.binarization} pixels under a {self.model.likelihood} likelihood"
+            raise ValueError(f"{self.name}: {pair}; Bernoulli takes binarised pixels, the other two take grey ones")
+        if self.threads is not None:
+            _at_least_one("threads", self.threads)
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as plain lists, dicts, numbers and strings."""
+        return dict(encode(self))
+
+    @staticmethod
+    def from_json(value: object) -> "Recipe":
+        """The recipe that `to_json` wrote.
+
+        Raises:
+            ValueError: naming the entry that is missing, unknown or of another type.
+
+        Example:
+            >>> from jensen import recipes
+            >>> recipe = recipes.get("vae-frey")
+            >>> Recipe.from_json(recipe.to_json()) == recipe
+            True
+            >>> Recipe.from_json({**recipe.to_json(), "seeds": "zero"})
+            Traceback (most recent call last):
+            ValueError: recipe.seeds must be a list, got 'zero'
+        """
+        recipe: Recipe = decode(Recipe, value, "recipe")
+        return recipe
+
+
+def _at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")

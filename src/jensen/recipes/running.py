@@ -1,0 +1,303 @@
+"""Runs: a recipe trained into a folder, taken up again, loaded and measured. Importing this imports torch."""
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from math import prod
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+import jensen
+from jensen.evaluation import Evaluation, evaluate
+from jensen.recipes.build import Experiment, build, make_model
+from jensen.recipes.config import CONFIG, ENVIRONMENT, EVALUATION, METRICS, REPORT, Config, check_new, read_config
+from jensen.recipes.recipe import Objective, Optimizer
+from jensen.training import (
+    Adam,
+    Burda,
+    Constant,
+    Cosine,
+    DoublyReparameterized,
+    History,
+    ImportanceWeighted,
+    Linear,
+    Resampled,
+    Variational,
+    fit,
+    load_weights,
+)
+
+__all__ = [
+    "begin",
+    "choose_device",
+    "environment",
+    "is_first_process",
+    "load_evaluation",
+    "load_model",
+    "make_objective",
+    "make_schedule",
+    "measure",
+    "train",
+]
+
+OBJECTIVES: dict[str, Callable[[int], Any]] = {
+    "iwae": ImportanceWeighted,
+    "elbo": Variational,
+    "sgvb_b": lambda samples: Variational(samples, analytic_kl=True),
+    "dreg": DoublyReparameterized,
+    "resampled": Resampled,
+}
+CHECKPOINTS, CHECKPOINT_SECONDS = 100, 60.0
+"""A run is put away so many times, and at least once in so many seconds."""
+
+KS = (1, 5, 50, 500, 5000)
+PACKAGES = ("jensen", "torch", "numpy", "lightning-fabric", "safetensors", "scikit-learn", "matplotlib")
+
+
+def begin(run: Path, config: Config, *, overwrite: bool = False) -> None:
+    """Make the run folder and write down what will happen in it and where.
+
+    Raises:
+        ValueError: if something is there already and `overwrite` is false, or it is no run.
+        OSError: if it cannot be written.
+    """
+    check_new(run, overwrite=overwrite)
+    for folder in ("checkpoints", "figures", "tensorboard"):
+        shutil.rmtree(run / folder, ignore_errors=True)
+    for name in (METRICS, EVALUATION, REPORT):
+        (run / name).unlink(missing_ok=True)
+    run.mkdir(parents=True, exist_ok=True)
+    (run / CONFIG).write_text(config.to_json(), encoding="utf-8")
+    with _threads(config.recipe.threads):
+        found = environment(choose_device(config.device))
+    found["started"] = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    (run / ENVIRONMENT).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def train(
+    run: Path,
+    config: Config,
+    experiment: Experiment,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    progress: bool = True,
+) -> History:
+    """Train into a run folder that `begin` made, or go on where its newest checkpoint stands.
+
+    Raises:
+        ValueError: if the device is not there, the data do not fit the likelihood, or the checkpoint is damaged.
+        KeyboardInterrupt: after Ctrl-C, with a checkpoint to go on from.
+    """
+    with _threads(config.recipe.threads):
+        return _fit(run, config, experiment, resume=resume, device=device, progress=progress)
+
+
+def _fit(run: Path, config: Config, experiment: Experiment, *, resume: bool, device: str, progress: bool) -> History:
+    recipe, budget = config.recipe, config.recipe.budget
+    optimizer = recipe.optimizer
+    return fit(
+        experiment.model,
+        make_objective(recipe.objective),
+        experiment.train,
+        epochs=budget.epochs,
+        batch_size=budget.batch_size,
+        learning_rate=make_schedule(optimizer, epochs=budget.epochs),
+        kl_weight=Linear(0.0, 1.0, optimizer.kl_warmup) if optimizer.kl_warmup else 1.0,
+        optimizer=Adam(betas=optimizer.betas, eps=optimizer.eps),
+        clip_norm=optimizer.clip_norm,
+        ema=optimizer.ema,
+        validation=experiment.validation,
+        seed=config.seed,
+        precision=recipe.precision,
+        accelerator=choose_device(device),
+        devices=config.devices,
+        num_nodes=config.nodes,
+        strategy="ddp" if config.devices * config.nodes > 1 else "auto",
+        compile=recipe.compile,
+        out=run,
+        resume=resume,
+        checkpoint_every=max(1, budget.epochs // CHECKPOINTS),
+        checkpoint_seconds=CHECKPOINT_SECONDS,
+        tensorboard=config.tensorboard,
+        progress=progress,
+    )
+
+
+def load_model(run: Path, *, device: str = "cpu") -> tuple[Config, nn.Module]:
+    """The trained model of a run, its averaged weights where the recipe asks for them, in evaluation mode.
+
+    Raises:
+        ValueError: if the folder, its configuration or its newest checkpoint is missing or damaged.
+    """
+    config = read_config(run)
+    model = make_model(config.recipe.model, prod(config.shape))
+    load_weights(model, run, averaged=config.recipe.optimizer.ema is not None)
+    return config, model.to(choose_device(device)).eval()
+
+
+def measure(
+    run: Path,
+    *,
+    samples: int | None = None,
+    limit: int | None = None,
+    batch_size: int = 100,
+    chunk: int = 50,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool = False,
+) -> Evaluation:
+    """Evaluate a run on its test images and write `evaluation.json`.
+
+    Args:
+        run: the run folder.
+        samples: draws for each image; the recipe's number where None.
+        limit: the first so many test images only.
+        batch_size: images held at once.
+        chunk: draws held at once.
+        seed: of the draws.
+        device: where to compute.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: if the run cannot be loaded or a number is below one.
+    """
+    place = choose_device(device)
+    config, model = load_model(run, device=place)
+    samples = config.recipe.budget.evaluation_samples if samples is None else samples
+    if samples < 1 or (limit is not None and limit < 1):
+        raise ValueError(f"samples and limit must be at least 1, got samples={samples}, limit={limit}")
+    test = build(config.recipe, seed=config.seed).test[:limit].to(place)
+    ks = sorted({k for k in KS if k < samples} | {samples})
+    with _threads(config.recipe.threads):
+        found = evaluate(
+            cast(Any, model),
+            test,
+            samples=samples,
+            ks=ks,
+            batch_size=batch_size,
+            chunk=chunk,
+            seed=seed,
+            progress=progress,
+        )
+    (run / EVALUATION).write_text(found.to_json(), encoding="utf-8")
+    return found
+
+
+def load_evaluation(run: Path) -> Evaluation | None:
+    """What `measure` wrote, or None.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    path = run / EVALUATION
+    if not path.is_file():
+        return None
+    try:
+        return Evaluation.from_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}; `jensen evaluate {run}` writes it anew") from None
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes and speaks, where a launcher started several."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+
+
+def make_objective(objective: Objective) -> Any:
+    """The callable that training ascends.
+
+    Example:
+        >>> make_objective(Objective("iwae", samples=5))
+        ImportanceWeighted(samples=5)
+    """
+    return OBJECTIVES[objective.name](objective.samples)
+
+
+def make_schedule(optimizer: Optimizer, *, epochs: int) -> Constant | Burda | Cosine:
+    """The course of the learning rate.
+
+    Example:
+        >>> make_schedule(Optimizer(schedule="burda"), epochs=40)
+        Burda(base=0.001)
+    """
+    if optimizer.schedule == "burda":
+        return Burda(optimizer.learning_rate)
+    if optimizer.schedule == "cosine":
+        return Cosine(optimizer.learning_rate, epochs=epochs)
+    return Constant(optimizer.learning_rate)
+
+
+def choose_device(name: str) -> str:
+    """`cpu`, `cuda` or `mps`; `auto` is the best that is there.
+
+    Raises:
+        ValueError: if the device is unknown or not there.
+
+    Example:
+        >>> choose_device("tpu")
+        Traceback (most recent call last):
+        ValueError: unknown device 'tpu'; choose one of: auto, cpu, cuda, mps
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return next(device for device, found in there.items() if found)
+    if name not in there:
+        raise ValueError(f"unknown device {name!r}; choose one of: auto, cpu, cuda, mps")
+    if not there[name]:
+        raise ValueError(f"torch {torch.__version__} finds no {name} device here; use --device cpu or auto")
+    return name
+
+
+def environment(device: str) -> dict[str, Any]:
+    """The machine and the versions that a result came from.
+
+    Example:
+        >>> sorted(environment("cpu"))
+        ['device', 'packages', 'platform', 'python', 'threads']
+    """
+    names = {"cpu": f"{_cpu()}, {os.cpu_count()} logical cores", "mps": f"{_cpu()}, GPU by Metal"}
+    return {
+        "device": names[device] if device in names else torch.cuda.get_device_name(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """So many CPU threads inside, as many as before outside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str:
+    if package == "jensen":
+        return jensen.__version__
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"

@@ -1,0 +1,124 @@
+"""From numbers to networks and data: sizes, starting points, and who draws what."""
+
+from itertools import pairwise
+from math import prod
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from jensen import recipes
+from jensen.models import IWAE, VAE
+from jensen.recipes import Architecture, Data
+from jensen.recipes.build import build, make_data, make_model
+
+SMOKE = recipes.adapt(recipes.get(), smoke=True)
+
+
+def weights(*sizes):
+    return sum(a * b + b for a, b in pairwise(sizes))
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("iwae-mnist", weights(784, 200, 200, 100) + weights(50, 200, 200, 784)),
+        (
+            "iwae2-mnist",
+            weights(784, 200, 200, 200)
+            + weights(100, 100, 100, 100)
+            + weights(100, 200, 200, 784)
+            + weights(50, 100, 100, 200),
+        ),
+        ("vae-mnist", weights(784, 500, 40) + weights(20, 500, 784)),
+        ("vae-frey", weights(560, 200, 20) + weights(10, 200, 560) + 560),
+        ("vae-mnist-grey", weights(784, 500, 40) + weights(20, 500, 784)),
+    ],
+)
+def test_a_model_has_the_papers_sizes(name, count):
+    recipe = recipes.get(name)
+    model = make_model(recipe.model, 560 if recipe.data.name == "frey" else 784)
+    assert sum(parameter.numel() for parameter in model.parameters()) == count
+    assert isinstance(model, {"iwae": IWAE, "vae": VAE}[recipe.model.kind])
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "continuous_bernoulli"])
+@pytest.mark.parametrize(("kind", "hidden", "latent"), [("vae", ((7,),), (3,)), ("iwae", ((7,), (6, 5)), (4, 2))])
+def test_every_kind_gives_log_weights_with_a_gradient(kind, hidden, latent, likelihood):
+    model = make_model(Architecture(kind, hidden, latent, likelihood), 12)
+    x = torch.full((3, 12), 0.5) if likelihood != "bernoulli" else torch.ones(3, 12)
+    model.check(x)
+    log_w = model.log_weights(x, 5).total
+    log_w.mean().backward()
+    assert log_w.shape == (5, 3)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    assert model.sample(2).shape == (2, 12)
+
+
+def test_the_output_starts_at_the_pixel_means():
+    experiment = build(SMOKE)
+    mean = make_data(SMOKE.data, limit=SMOKE.budget.images).train.mean(0)
+    bias = experiment.model.decoders[0].network[-1].bias
+    assert_close(torch.sigmoid(bias), mean.clamp(1e-3, 1 - 1e-3))
+
+
+def test_the_seed_fixes_the_weights_and_the_callers_generator_is_left_alone():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, again, other = (build(SMOKE, seed=seed).model.state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_held_out_images_are_drawn_once_and_training_images_on_every_use():
+    first, again = build(SMOKE, seed=1), build(SMOKE, seed=2)
+    assert torch.equal(first.test, again.test)
+    assert torch.equal(first.validation, again.validation)
+    assert set(first.test.unique().tolist()) == {0.0, 1.0}
+    index = torch.arange(20)
+    assert not torch.equal(first.train[index], first.train[index])
+
+
+def test_the_means_of_a_draw_are_its_grey_levels():
+    test, grey = build(recipes.get()).test, make_data(Data("digits")).test
+    n = test.numel()
+    z = (test.sum() - grey.sum()) / (grey * (1 - grey)).sum().sqrt()
+    assert n == 300 * 64
+    assert abs(z) < 4.56  # false alarms: 5e-6; the draw is fixed, so there is either one or none
+    assert (test.roll(1, 0) - grey).square().mean() > 1.5 * (test - grey).square().mean()  # the control: shifted images
+
+
+def test_fixed_and_grey_data_are_tensors_that_stay():
+    fixed = build(recipes.adapt(SMOKE)).train
+    assert not isinstance(fixed, torch.Tensor)
+    still = recipes.Recipe.from_json({**SMOKE.to_json(), "data": {"name": "digits", "binarization": "fixed"}})
+    train = build(still).train
+    assert isinstance(train, torch.Tensor)
+    assert set(train.unique().tolist()) == {0.0, 1.0}
+
+
+def test_grey_data_stay_grey():
+    grey = recipes.get("vae-mnist-grey")
+    experiment = build(recipes.adapt(grey, data="digits", images=32))
+    assert isinstance(experiment.train, torch.Tensor)
+    assert torch.equal(experiment.originals, experiment.test)
+    assert len(experiment.train.unique()) > 2
+
+
+def test_a_limit_cuts_every_split():
+    images = make_data(Data("digits"), limit=7)
+    assert {len(images.train), len(images.validation), len(images.test)} == {7}
+    assert prod(images.shape) == 64
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (Data("digist"), "unknown data set 'digist'; did you mean 'digits'"),
+        (Data("digits", split="x"), "unknown split"),
+    ],
+)
+def test_unknown_data_are_refused(data, message):
+    with pytest.raises(ValueError, match=message):
+        make_data(data)

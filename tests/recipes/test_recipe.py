@@ -1,0 +1,149 @@
+"""Recipes are numbers: they survive JSON, refuse nonsense, and load no torch."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from jensen import recipes
+from jensen.recipes import Architecture, Budget, Data, Objective, Optimizer, Recipe
+
+EVERY = recipes.names()
+BURDA_TABLE = {
+    "iwae-mnist": {1: 86.76, 5: 85.54, 50: 84.78},
+    "iwae2-mnist": {1: 85.33, 5: 83.89, 50: 82.90},
+    "iwae-omniglot": {1: 108.11, 5: 106.12, 50: 104.67},
+    "iwae2-omniglot": {1: 107.56, 5: 104.79, 50: 103.38},
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_recipe_survives_json(name):
+    recipe = recipes.get(name)
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_recipe_is_called_what_it_is_called(name):
+    recipe = recipes.get(name)
+    assert recipe.name == name
+    assert len(recipe.title) <= 35, "a title must fit a line of `jensen list`"
+    assert recipe.smoke.epochs <= 2
+    assert recipe.smoke.images <= 100
+
+
+def test_the_default_needs_no_download():
+    assert EVERY[0] == recipes.DEFAULT == "iwae-digits"
+    assert recipes.get().data == Data("digits")
+
+
+@pytest.mark.parametrize(("name", "table"), BURDA_TABLE.items())
+def test_published_numbers_are_those_of_the_table(name, table):
+    published = {entry.what: entry.value for entry in recipes.get(name).published if "Table 1" in entry.source}
+    assert published == {f"NLL, k = {k}": value for k, value in table.items()}
+
+
+def test_full_schedules_are_3280_epochs_compiled():
+    for name in ("iwae-mnist-full", "iwae2-mnist-full"):
+        recipe = recipes.get(name)
+        assert (recipe.budget.epochs, recipe.budget.batch_size, recipe.compile) == (3280, 20, True)
+        short = recipes.get(name.removesuffix("-full"))
+        assert short.budget.epochs == sum(3**i for i in range(4))
+        assert replace(short.model) == recipe.model
+        assert short.optimizer == recipe.optimizer
+
+
+def test_an_unknown_recipe_is_answered_with_the_nearest():
+    with pytest.raises(ValueError, match="unknown recipe 'iwae-mnits'; did you mean 'iwae-mnist'"):
+        recipes.get("iwae-mnits")
+    with pytest.raises(ValueError, match="unknown recipe 'zzz'; `jensen list`"):
+        recipes.get("zzz")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": 3}, r"recipe.name must be str, got 3"),
+        ({"seeds": [0.5]}, r"recipe.seeds\[0\] must be int, got 0.5"),
+        ({"seeds": [True]}, r"recipe.seeds\[0\] must be int, got True"),
+        ({"compile": "yes"}, r"recipe.compile must be bool, got 'yes'"),
+        ({"precision": "8-bit"}, r"recipe.precision must be one of 32-true"),
+        ({"data": []}, r"recipe.data must be an object, got \[\]"),
+        ({"data": {}}, r"recipe.data lacks 'name'"),
+        ({"colour": "red"}, r"recipe has no entry 'colour'"),
+        ({"budget": {"epochs": 0, "batch_size": 1}}, r"epochs must be at least 1, got 0"),
+        ({"optimizer": {"betas": [0.9]}}, r"recipe.optimizer.betas must hold 2 entries, got 1"),
+        ({"model": {"kind": "iwae", "hidden": [[1]], "latent": [1], "scale": None}}, r"recipe.model.scale must be"),
+    ],
+)
+def test_a_damaged_entry_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe.from_json({**recipes.get().to_json(), **change})
+
+
+@pytest.mark.parametrize("value", [None, [], "iwae-digits", 3])
+def test_what_is_no_object_is_no_recipe(value):
+    with pytest.raises(ValueError, match="recipe must be an object"):
+        Recipe.from_json(value)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Architecture("iwae", hidden=((5,),), latent=(2, 3)), "each stochastic layer"),
+        (lambda: Architecture("iwae", hidden=(), latent=()), "each stochastic layer"),
+        (lambda: Architecture("vae", hidden=((5,), (5,)), latent=(2, 3)), "one stochastic layer"),
+        (lambda: Architecture("iwae", hidden=((0,),), latent=(2,)), "must be positive"),
+        (lambda: Objective("iwae", samples=0), "samples must be at least 1, got 0"),
+        (lambda: Budget(epochs=0, batch_size=1), "epochs must be at least 1"),
+        (lambda: Budget(epochs=1, batch_size=0), "batch_size must be at least 1"),
+        (lambda: Budget(epochs=1, batch_size=1, images=0), "images must be at least 1"),
+        (lambda: Optimizer(learning_rate=-1.0), "learning_rate must be a positive number"),
+        (lambda: Optimizer(learning_rate=float("nan")), "learning_rate must be a positive number"),
+        (lambda: replace(recipes.get(), data=Data("digits", binarization="grey")), "grey pixels under a bernoulli"),
+        (lambda: replace(recipes.get("vae-frey"), data=Data("frey")), "dynamic pixels under a gaussian"),
+    ],
+)
+def test_numbers_that_make_no_experiment_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_changes_reach_their_entries_and_nothing_else():
+    before = recipes.get("iwae-mnist")
+    after = recipes.adapt(
+        before, samples=5, epochs=7, batch_size=9, learning_rate=0.5, images=11, precision="bf16-mixed", compile=True
+    )
+    assert after.objective == replace(before.objective, samples=5)
+    assert after.budget == replace(before.budget, epochs=7, batch_size=9, images=11)
+    assert after.optimizer == replace(before.optimizer, learning_rate=0.5)
+    assert (after.precision, after.compile) == ("bf16-mixed", True)
+    assert (after.data, after.model, after.published) == (before.data, before.model, before.published)
+    assert recipes.adapt(before, samples=None) == before
+
+
+def test_another_data_set_leaves_split_and_published_numbers_behind():
+    after = recipes.adapt(recipes.get("iwae-mnist"), data="digits")
+    assert after.data == Data("digits", split="standard")
+    assert after.published == ()
+    assert recipes.adapt(recipes.get("iwae-mnist"), data="fashion_mnist", split="burda").data.split == "burda"
+
+
+def test_smoke_takes_the_small_budget_and_explicit_numbers_win():
+    recipe = recipes.get()
+    assert recipes.adapt(recipe, smoke=True).budget == recipe.smoke
+    assert recipes.adapt(recipe, smoke=True, epochs=9).budget == replace(recipe.smoke, epochs=9)
+
+
+def test_an_unknown_change_is_refused():
+    with pytest.raises(ValueError, match="no 'colour' to change"):
+        recipes.adapt(recipes.get(), colour="red")
+
+
+def test_recipes_are_read_without_torch():
+    code = "import sys, jensen.recipes as r; r.get().to_json(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    control = "import sys, jensen.recipes.build; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", control], check=False).returncode == 1
