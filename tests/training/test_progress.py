@@ -9,19 +9,20 @@ from jensen.training.progress import ProgressBar
 
 
 def terminal():
-    return Console(file=io.StringIO(), force_terminal=True, width=140, color_system=None)
+    return Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
 
 
 def test_position_bound_speed_and_time_left():
     console = terminal()
-    bar = ProgressBar(epochs=3, steps=100, console=console)
+    bar = ProgressBar(epochs=3280, steps=2980, console=console)
     time.sleep(0.01)
-    bar.draw(epoch=2, step=150, bound=-91.234, images=20)
-    bar.validated(-95.678)
-    bar.close()
+    bar.draw(epoch=1001, step=150, bound=-191.234, images=20)
+    bar.validated(-195.678)
+    bar.close(step=151)
     text = console.file.getvalue()
-    for piece in ("epoch 2/3", "150/300", "bound   -91.23", "validation   -95.68", "images/s", "ETA"):
+    for piece in ("epoch 1001/3280", "bound -191.23", "(val -195.68)", "images/s", "ETA"):
         assert piece in text
+    assert "…" not in text
 
 
 def test_ten_drawings_a_second_at_most():
@@ -31,7 +32,7 @@ def test_ten_drawings_a_second_at_most():
         if bar.due(time.perf_counter()):
             bar.draw(epoch=1, step=drawn, bound=0.0, images=1)
             drawn += 1
-    bar.close()
+    bar.close(step=drawn)
     assert 2 <= drawn <= 6
 
 
@@ -42,7 +43,7 @@ def test_silent_where_nobody_looks(enabled):
     assert not bar.due(time.perf_counter())
     bar.draw(epoch=1, step=1, bound=0.0, images=1)
     bar.validated(0.0)
-    bar.close()
+    bar.close(step=1)
     assert plain.file.getvalue() == ""
 
 
@@ -55,5 +56,4 @@ def test_in_a_run(monkeypatch, tmp_path):
     _, history = train(tmp_path, progress=True)
     text = console.file.getvalue()
     assert "epoch 5/5" in text
-    assert "20/20" in text
-    assert f"validation {history.epochs[-1].validation:8.2f}" in text
+    assert f"(val {history.epochs[-1].validation:.2f})" in text

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.progress import ProgressColumn as Column
 
 __all__ = ["ProgressBar"]
@@ -58,7 +58,7 @@ class ProgressBar:
         now = time.perf_counter()
         self.next = now + INTERVAL
         then, before = self._mark
-        fields: dict[str, Any] = {"epoch": f"{epoch}/{self.epochs}", "bound": f"bound {bound:8.2f}"}
+        fields: dict[str, Any] = {"epoch": f"{epoch}/{self.epochs}", "bound": f"bound {bound:.2f}"}
         if now - then > 2.0:
             self._mark = (now, step)
         if step > before:
@@ -68,23 +68,23 @@ class ProgressBar:
     def validated(self, bound: float) -> None:
         """Show the bound on the validation data, in nats."""
         if self.enabled:
-            self._bar.update(self._task, validation=f"validation {bound:8.2f}")
+            self._bar.update(self._task, validation=f"(val {bound:.2f})")
 
-    def close(self) -> None:
-        """Leave the last drawing on the screen."""
+    def close(self, *, step: int) -> None:
+        """Leave a last drawing on the screen, with `step` steps behind us."""
         if self.enabled:
-            self._bar.refresh()
+            self._bar.update(self._task, completed=step, refresh=True)
             self._bar.stop()
 
 
 def _columns() -> list[Column]:
+    """Within the 80 columns of a plain terminal."""
     return [
         TextColumn("epoch {task.fields[epoch]}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        BarColumn(bar_width=8),
         TextColumn("{task.fields[bound]}"),
         TextColumn("{task.fields[validation]}"),
         TextColumn("{task.fields[rate]}"),
         TextColumn("ETA"),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(compact=True),
     ]

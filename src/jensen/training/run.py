@@ -105,7 +105,7 @@ class Run:
                     self._train_epoch()
                     self._finish_epoch()
         finally:
-            self.bar.close()
+            self.bar.close(step=self.at.step)
             self.records.close()
 
     def save(self) -> None:
