@@ -110,10 +110,10 @@ class Stepper:
         """
         if self._graphs:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        mean: Tensor = self._forward(x, self._as_input(kl_weight)).mean()
-        value = mean.detach()
+        bound: Tensor = self._forward(x, self._as_input(kl_weight))
+        value = bound.detach().mean()
         self._watch(value, "the bound")
-        self._backward(mean, self._minus(value, share))
+        self._backward(bound, self._minus_mean(bound, share))
         if self.clip_norm is not None:
             self._watch(nn.utils.clip_grad_norm_(self.parameters, self.clip_norm), "the gradient's norm")
         if self.deferred:
@@ -157,9 +157,10 @@ class Stepper:
         if self.deferred:
             self.optimizer.found_inf = self._bad  # type: ignore[attr-defined]
 
-    def _minus(self, value: Tensor, share: float) -> Tensor:
-        if self._uphill is None or self._uphill.dtype != value.dtype:
-            self._uphill = -torch.ones_like(value)
+    def _minus_mean(self, bound: Tensor, share: float) -> Tensor:
+        """The gradient of minus the mean bound, by `share`; kept from step to step."""
+        if self._uphill is None or self._uphill.shape != bound.shape or self._uphill.dtype != bound.dtype:
+            self._uphill = torch.full_like(bound, -1.0 / len(bound), requires_grad=False)
         return self._uphill if share == 1.0 else self._uphill * share
 
     def _as_input(self, kl_weight: float) -> float | Tensor:
