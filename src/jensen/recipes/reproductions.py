@@ -18,7 +18,8 @@ This page is written by `python -m jensen.recipes.reproductions` from the recipe
 two together. All values are in nats per image. NLL is the negative log-likelihood by 5,000 importance samples, lower is
 better; ELBO is the evidence lower bound, higher is better. An error is one standard error over the test images. *k* is
 the number of draws that a model was trained with; it is always evaluated with 5,000. In brackets stand active units,
-layer by layer. Train a recipe with `jensen fit NAME`, measure it with `jensen evaluate runs/NAME`.
+layer by layer. Published numbers are quoted as they are usually given, not copied from the papers themselves. Train a
+recipe with `jensen fit NAME`, measure it with `jensen evaluate runs/NAME`.
 """
 COLUMNS = ("what", "published", "source", "measured", "how")
 MISSING = "not measured yet"
