@@ -121,8 +121,8 @@ class IWAE(nn.Module):
         noise = self.noise(x, samples) if noise is None else noise
         check_noise(noise, (samples, x.shape[0], self.width))
         h, log_posterior = self._recognise(q, noise)
-        if path_derivative:
-            h = [h_l.view_as(h_l) for h_l in h]  # branches: what flows along them does not pass from layer to layer
+        if path_derivative:  # branches of the draws: what flows along them does not pass from layer to layer
+            h = [h_l.view_as(h_l) for h_l in h]
             log_posterior = self._log_posterior_at(h, q)
         return LogWeights(
             log_likelihood=self.likelihood(h[0]).log_prob(x),
