@@ -102,7 +102,7 @@ class DiagonalNormal(Distribution):
         Raises:
             ValueError: if the noise is of another width than the distribution.
         """
-        if noise.shape[-1:] != self.loc.shape[-1:]:
+        if noise.ndim == 0 or noise.shape[-1] != self.loc.shape[-1]:
             raise ValueError(f"noise has shape {tuple(noise.shape)}; expected (*sample, {self.loc.shape[-1]})")
         return torch.addcmul(self.loc, self.log_scale.exp(), noise)
 

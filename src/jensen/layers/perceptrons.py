@@ -183,7 +183,7 @@ class ContinuousBernoulliMLP(nn.Module):
 
 def _apply(network: nn.Sequential, x: Tensor, inputs: int) -> Tensor:
     """The network's output in the precision of its input, also where autocast multiplies in a lower one."""
-    if x.shape[-1:] != (inputs,):
+    if x.ndim == 0 or x.shape[-1] != inputs:
         raise ValueError(f"the input has shape {tuple(x.shape)}; this network expects (*batch, {inputs})")
     output: Tensor = network(x)
     return output.to(x.dtype)

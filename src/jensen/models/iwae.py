@@ -118,8 +118,10 @@ class IWAE(nn.Module):
             ValueError: if `samples` is below 1 or a shape does not fit.
         """
         q = self.posterior(x) if posterior is None else posterior
-        noise = self.noise(x, samples) if noise is None else noise
-        check_noise(noise, (samples, x.shape[0], self.width))
+        if noise is None:
+            noise = self.noise(x, samples)
+        else:
+            check_noise(noise, (samples, x.shape[0], self.width))
         h, log_posterior = self._recognise(q, noise)
         if path_derivative:  # branches of the draws: what flows along them does not pass from layer to layer
             h = [h_l.view_as(h_l) for h_l in h]
@@ -133,7 +135,7 @@ class IWAE(nn.Module):
 
     def _recognise(self, q: DiagonalNormal, noise: Tensor) -> tuple[list[Tensor], Tensor]:
         r"""Draws $h^1, \ldots, h^L$ of eq. 2 and $\log q(h \mid x)$."""
-        epsilon = noise.split_with_sizes(self.sizes, -1)
+        epsilon = noise.split_with_sizes(self.sizes, -1) if len(self.sizes) > 1 else (noise,)
         h, log_posterior = [q.from_noise(epsilon[0])], q.log_prob_from_noise(epsilon[0])
         for l in range(1, len(self.sizes)):
             q_l = self.encoders[l](h[l - 1])

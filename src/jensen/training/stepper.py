@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from jensen.training.nonfinite import NonFiniteError
-from jensen.training.optimizers import Adam, OptimizerFactory
+from jensen.training.optimizers import Adam, OptimizerFactory, lean_step
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -70,7 +70,7 @@ class Stepper:
         fabric: "Fabric | None" = None,
     ) -> None:
         self.model, self.objective, self.clip_norm, self.fabric = model, objective, clip_norm, fabric
-        module: Callable[..., Any] = _Bound(model, objective)
+        module = _Bound(model, objective)
         if fabric is not None:
             model.to(fabric.device)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
@@ -79,12 +79,11 @@ class Stepper:
         self.device = self.parameters[0].device
         self.compiled = compile
         self._graphs = compile and self.device.type == "cuda"
-        if compile:
-            module = torch.compile(module, dynamic=False, mode="reduce-overhead" if self._graphs else None)
-        self._forward = module if fabric is None else fabric.setup_module(module)  # type: ignore[arg-type]
+        self._forward = self._wrapped(module)
         self._backward = torch.Tensor.backward if fabric is None else fabric.backward
         self.processes = fabric.world_size if fabric is not None else 1
         self.optimizer = (optimizer or Adam())(self.parameters, lr=learning_rate)
+        self._advance = lean_step(self.optimizer)
         self.averaged = _average(model, ema)
         self.deferred = self.device.type == "cuda" and getattr(self.optimizer, "_step_supports_amp_scaling", False)
         self._bad = torch.zeros((), device=self.device)
@@ -119,7 +118,7 @@ class Stepper:
         if self.deferred:
             self._good_steps += self._bad == 0
         self.steps += 1
-        self.optimizer.step()
+        self._advance()
         for parameter in self.parameters:
             parameter.grad = None
         if self.averaged is not None:
@@ -142,6 +141,14 @@ class Stepper:
     def release(self) -> None:
         """Drop the wrapped model; no further step is possible."""
         self._forward = self._backward = _released
+
+    def _wrapped(self, module: "_Bound") -> Callable[..., Any]:
+        """The objective as it will be called: compiled, under Fabric's wrapping, or plainly."""
+        mode = "reduce-overhead" if self._graphs else None
+        forward = torch.compile(module, dynamic=False, mode=mode) if self.compiled else module
+        if self.fabric is not None:
+            return self.fabric.setup_module(forward)
+        return forward if self.compiled else module.forward
 
     def _watch(self, value: Tensor, name: str) -> None:
         if not self.deferred and self.processes == 1:
