@@ -47,11 +47,15 @@ def reload(number, model, optimizer):
         restore_optimizer_state(optimizer, *optimizer_state(optimizer))
 
 
+def stand_still(number, model, optimizer):
+    optimizer.found_inf = torch.tensor(float(number > 3))
+
+
 def freeze(number, model, optimizer):
     model[0].requires_grad_(number % 2 == 0)
 
 
-@pytest.mark.parametrize("interfere", [lower_rate, reload, freeze])
+@pytest.mark.parametrize("interfere", [lower_rate, reload, stand_still, freeze])
 def test_what_happens_between_the_steps_is_noticed(interfere):
     plain, lean = (run(Adam(), 6, lean=each, interfere=interfere)[0] for each in (False, True))
     assert torch.equal(plain, lean)

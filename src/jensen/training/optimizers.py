@@ -1,6 +1,6 @@
 """The default optimizer as a value, and any optimizer's state as tensors and JSON."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,12 +94,14 @@ class _LeanAdam:
             self._remember(parameters, state)
             return
         beta1, beta2 = group["betas"]
+        first, second, largest, step = self.state
         options = {name: group[name] for name in ("amsgrad", "lr", "weight_decay", "eps", "maximize")}
-        adam(parameters, gradients, *self.state, fused=True, beta1=beta1, beta2=beta2, **options)
+        options["found_inf"] = getattr(self.optimizer, "found_inf", None)
+        adam(parameters, gradients, first, second, largest, step, fused=True, beta1=beta1, beta2=beta2, **options)
 
-    def _remember(self, parameters: list[Parameter], state: dict[Parameter, dict[str, Tensor]]) -> None:
+    def _remember(self, parameters: list[Tensor], state: Mapping[Tensor, Any]) -> None:
         if all(parameter in state for parameter in parameters):
-            names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step")
+            names = "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step"
             self.first = state[parameters[0]]
             self.state = [[state[p][name] for p in parameters if name in state[p]] for name in names]
 

@@ -147,7 +147,7 @@ class Stepper:
         mode = "reduce-overhead" if self._graphs else None
         forward = torch.compile(module, dynamic=False, mode=mode) if self.compiled else module
         if self.fabric is not None:
-            return self.fabric.setup_module(forward)
+            return self.fabric.setup_module(forward)  # type: ignore[arg-type]
         return forward if self.compiled else module.forward
 
     def _watch(self, value: Tensor, name: str) -> None:
