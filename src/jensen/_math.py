@@ -5,7 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["log_mean_exp", "logit"]
+__all__ = ["HALF_LOG_TWO_PI", "log_mean_exp", "logit"]
+
+HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
 def log_mean_exp(x: Tensor, *, dim: int = 0) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import scipy.stats
 import torch
 from torch.autograd import gradcheck, gradgradcheck
-from torch.distributions import Bernoulli, Independent
+from torch.distributions import Bernoulli, Independent, kl_divergence
 from torch.testing import assert_close
 
 from jensen.distributions import IndependentBernoulli
@@ -46,6 +46,18 @@ def test_probabilities_sum_to_one(draw):
     log_p = p.log_prob(every)
     assert_close(log_p.exp().sum().item(), 1.0, atol=1e-14, rtol=0)
     assert_close(p.entropy(), -(log_p.exp() * log_p).sum(), atol=1e-13, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(3,), (5, 3), (2, 5, 3)])
+def test_all_values_are_listed_once_the_first_entry_changing_slowest(draw, shape):
+    p = IndependentBernoulli(draw(*shape))
+    every = torch.cartesian_prod(*[torch.tensor([0.0, 1.0]).double()] * 3)
+    each = every.reshape(8, *(1 for _ in p.batch_shape), 3)
+    assert p.has_enumerate_support
+    assert p.support_size == 8
+    assert torch.equal(p.enumerate_support(expand=False), each)
+    assert torch.equal(p.enumerate_support(), each.expand(8, *shape))
+    assert_close(p.log_prob(p.enumerate_support()).exp().sum(0), torch.ones(shape[:-1]).double())
 
 
 @pytest.mark.parametrize("size", [21.0, 1e4])
@@ -109,7 +121,12 @@ def test_draws_are_independent_over_samples_and_batch():
 
 
 @pytest.mark.parametrize(
-    ("logits", "message"), [(torch.tensor(0.0), "scalar"), (torch.tensor([math.nan]), "parameter logits")]
+    ("logits", "message"),
+    [
+        (torch.tensor(0.0), "scalar"),
+        (torch.tensor([math.nan]), "parameter logits"),
+        (torch.tensor([0, 1]), "int64; give floating-point"),
+    ],
 )
 def test_bad_logits_are_refused(logits, message):
     with pytest.raises(ValueError, match=message):
@@ -134,3 +151,41 @@ def test_it_is_a_function_of_its_logits_to_functorch(draw):
     assert_close(torch.vmap(log_prob)(logits, x), log_prob(logits, x))
     hessian = torch.func.hessian(log_prob)(logits[0], x[0])
     assert_close(hessian, torch.diag(-IndependentBernoulli(logits[0]).variance), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(("shape", "other"), [((3,), (3,)), ((5, 3), (3,)), ((3,), (5, 3)), ((2, 1, 3), (5, 3))])
+def test_divergence_is_that_of_enumeration_and_of_torch(draw, shape, other):
+    q, p = IndependentBernoulli(2 * draw(*shape)), IndependentBernoulli(2 * draw(*other))
+    every = torch.cartesian_prod(*[torch.tensor([0.0, 1.0]).double()] * 3)
+    ranks = max(len(q.batch_shape), len(p.batch_shape))
+    log_q, log_p = (each.log_prob(every.reshape(8, *[1] * ranks, 3)) for each in (q, p))
+    found = kl_divergence(q, p)
+    assert_close(found, (log_q.exp() * (log_q - log_p)).sum(0), atol=1e-12, rtol=0)
+    batch = torch.broadcast_shapes(q.batch_shape, p.batch_shape)  # which torch's own fails to do
+    assert_close(found, kl_divergence(*(torch_twin(each.expand(batch)) for each in (q, p))), atol=1e-10, rtol=0)
+    assert (found - kl_divergence(p, q)).abs().max() > 1e-2
+
+
+def test_divergence_at_extreme_logits():
+    q, p = (IndependentBernoulli(torch.tensor(each).requires_grad_()) for each in ([1e4, -1e4, 0], [-1e4, -1e4, 1e4]))
+    found = kl_divergence(q, p)
+    assert_close(found.item(), 1e4 + 5e3 - math.log(2), atol=2e-3, rtol=0)
+    assert all(each.isfinite().all() for each in torch.autograd.grad(found, (q.logits, p.logits)))
+    certain, even = (IndependentBernoulli(torch.tensor(each)) for each in ([math.inf, -math.inf], [0.0, 0.0]))
+    assert_close(kl_divergence(certain, even).item(), 2 * math.log(2))
+    assert kl_divergence(even, certain) == math.inf
+    assert kl_divergence(certain, certain) == 0
+
+
+def test_derivatives_of_the_divergence(draw):
+    def divergence(l, r):
+        return kl_divergence(IndependentBernoulli(l), IndependentBernoulli(r))
+
+    logits = draw(2, 3).requires_grad_(), draw(3).requires_grad_()
+    assert gradcheck(divergence, logits)
+    assert gradgradcheck(divergence, logits)
+
+
+def test_divergence_of_other_sizes_is_refused():
+    with pytest.raises(ValueError, match=r"shapes \(3,\) and \(1,\)"):
+        kl_divergence(IndependentBernoulli(torch.zeros(3)), IndependentBernoulli(torch.zeros(1)))

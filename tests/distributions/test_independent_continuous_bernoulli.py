@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 import torch
 from torch.autograd import gradcheck, gradgradcheck
-from torch.distributions import ContinuousBernoulli, Independent
+from torch.distributions import ContinuousBernoulli, Independent, kl_divergence
 from torch.testing import assert_close
 
 from jensen.distributions import IndependentBernoulli, IndependentContinuousBernoulli
@@ -113,8 +113,49 @@ def test_expanding_repeats_the_logits_and_keeps_the_validation(draw):
 
 
 @pytest.mark.parametrize(
-    ("logits", "message"), [(torch.tensor(0.0), "scalar"), (torch.tensor([math.nan]), "parameter logits")]
+    ("logits", "message"),
+    [
+        (torch.tensor(0.0), "scalar"),
+        (torch.tensor([math.nan]), "parameter logits"),
+        (torch.tensor([0, 1]), "int64; give floating-point"),
+    ],
 )
 def test_bad_logits_are_refused(logits, message):
     with pytest.raises(ValueError, match=message):
         IndependentContinuousBernoulli(logits, validate_args=True)
+
+
+@pytest.mark.parametrize("other", [0.0, 0.05, 4.0, -30.0])
+@pytest.mark.parametrize("logit", LOGITS)
+def test_divergence_is_the_integral(expectation, logit, other):
+    q, p = (IndependentContinuousBernoulli(torch.tensor([each]).double()) for each in (logit, other))
+    exact = expectation(q, lambda x: q.log_prob(x.unsqueeze(1)) - p.log_prob(x.unsqueeze(1)))
+    assert_close(kl_divergence(q, p).item(), exact, atol=1e-11, rtol=1e-12)
+    bits = kl_divergence(IndependentBernoulli(q.logits), IndependentBernoulli(p.logits)).item()
+    assert (
+        abs(logit - other) < 0.01 or abs(bits - exact) > 1e-7
+    )  # that of the cross-entropies without their normalisers
+
+
+def test_divergence_at_extreme_logits():
+    logits, others = torch.tensor([1e4, -1e4, 1e4, 0.0]), torch.tensor([0.0, 0.0, 1e4, -1e4])
+    exact = torch.tensor([math.log(1e4) - 1, math.log(1e4) - 1, 0.0, 5e3 - math.log(1e4)])
+    for logit, other, expected in zip(logits, others, exact, strict=True):
+        q, p = (IndependentContinuousBernoulli(each.reshape(1).requires_grad_()) for each in (logit, other))
+        found = kl_divergence(q, p)
+        assert_close(found, expected, atol=2e-6, rtol=1e-6)
+        assert all(each.isfinite().all() for each in torch.autograd.grad(found, (q.logits, p.logits)))
+
+
+def test_derivatives_of_the_divergence(draw):
+    def divergence(l, r):
+        return kl_divergence(IndependentContinuousBernoulli(l), IndependentContinuousBernoulli(r))
+
+    logits = torch.tensor([[0.0, 0.05, 3.0], [0.7, -0.2, -4.0]]).double().requires_grad_(), draw(3).requires_grad_()
+    assert gradcheck(divergence, logits)
+    assert gradgradcheck(divergence, logits, atol=1e-4)
+
+
+def test_divergence_of_other_sizes_is_refused():
+    with pytest.raises(ValueError, match=r"shapes \(3,\) and \(1,\)"):
+        kl_divergence(IndependentContinuousBernoulli(torch.zeros(3)), IndependentContinuousBernoulli(torch.zeros(1)))

@@ -1,8 +1,44 @@
 """Families that torch lacks, one a file, each a `torch.distributions.Distribution`."""
 
+from jensen.distributions.conditional_bernoulli import ConditionalBernoulli
 from jensen.distributions.diagonal_normal import DiagonalNormal
+from jensen.distributions.exp_relaxed_categorical import ExpRelaxedCategorical
+from jensen.distributions.finite import Finite
+from jensen.distributions.gumbel_sinkhorn import GumbelSinkhorn
 from jensen.distributions.independent_bernoulli import IndependentBernoulli
 from jensen.distributions.independent_continuous_bernoulli import IndependentContinuousBernoulli
+from jensen.distributions.logit_relaxed_bernoulli import LogitRelaxedBernoulli
+from jensen.distributions.permutation_matrices import all_permutations, nearest_permutation
+from jensen.distributions.plackett_luce import PlackettLuce
+from jensen.distributions.rounded_birkhoff import RoundedBirkhoff
+from jensen.distributions.sinkhorn import sinkhorn
+from jensen.distributions.spanning_tree import SpanningTree
 from jensen.distributions.standard_normal import StandardNormal
+from jensen.distributions.stick_breaking_birkhoff import StickBreakingBirkhoff
+from jensen.distributions.unordered_plackett_luce import (
+    UnorderedPlackettLuce,
+    log_prob_of_every_subset,
+    log_prob_of_subset,
+)
 
-__all__ = ["DiagonalNormal", "IndependentBernoulli", "IndependentContinuousBernoulli", "StandardNormal"]
+__all__ = [
+    "ConditionalBernoulli",
+    "DiagonalNormal",
+    "ExpRelaxedCategorical",
+    "Finite",
+    "GumbelSinkhorn",
+    "IndependentBernoulli",
+    "IndependentContinuousBernoulli",
+    "LogitRelaxedBernoulli",
+    "PlackettLuce",
+    "RoundedBirkhoff",
+    "SpanningTree",
+    "StandardNormal",
+    "StickBreakingBirkhoff",
+    "UnorderedPlackettLuce",
+    "all_permutations",
+    "log_prob_of_every_subset",
+    "log_prob_of_subset",
+    "nearest_permutation",
+    "sinkhorn",
+]

@@ -1,14 +1,12 @@
 """A Gaussian vector with independent entries, kept by its mean and log-scale."""
 
-import math
-
 import torch
 from torch import Generator, Size, Tensor
 from torch.distributions import Distribution, constraints, register_kl
 
-__all__ = ["DiagonalNormal"]
+from jensen._math import HALF_LOG_TWO_PI
 
-_HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+__all__ = ["DiagonalNormal"]
 
 
 class DiagonalNormal(Distribution):
@@ -108,7 +106,7 @@ class DiagonalNormal(Distribution):
 
     def log_prob_from_noise(self, noise: Tensor) -> Tensor:
         r"""$\log p(\mu + \sigma \epsilon)$ in nats, `(*sample, *batch)`: of `from_noise(noise)`, gradient included."""
-        standard = torch.rsub((noise * noise).sum(-1), -_HALF_LOG_TWO_PI * noise.shape[-1], alpha=0.5)
+        standard = torch.rsub((noise * noise).sum(-1), -HALF_LOG_TWO_PI * noise.shape[-1], alpha=0.5)
         return standard - self.log_scale.sum(-1)
 
     def rsample(self, sample_shape: Size | list[int] | tuple[int, ...] = Size()) -> Tensor:
@@ -118,7 +116,7 @@ class DiagonalNormal(Distribution):
     def log_prob_per_unit(self, value: Tensor) -> Tensor:
         """Log-density of each entry in nats, `(*sample, *batch, D)`."""
         noise = (value - self.loc) * torch.exp(-self.log_scale)
-        return -0.5 * noise.square() - self.log_scale - _HALF_LOG_TWO_PI
+        return -0.5 * noise.square() - self.log_scale - HALF_LOG_TWO_PI
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density in nats, `(*sample, *batch)`."""
@@ -129,7 +127,7 @@ class DiagonalNormal(Distribution):
 
     def entropy(self) -> Tensor:
         r"""$\sum_d s_d + \frac{1}{2} \log 2 \pi e$ in nats, `(*batch)`."""
-        return self.log_scale.sum(-1) + (_HALF_LOG_TWO_PI + 0.5) * self.event_shape[0]
+        return self.log_scale.sum(-1) + (HALF_LOG_TWO_PI + 0.5) * self.event_shape[0]
 
     def kl_per_unit(self, other: "DiagonalNormal") -> Tensor:
         r"""Divergence $\mathrm{KL}(p_d \,\|\, p'_d)$ of each entry from that of `other`, in nats, `(*batch, D)`."""

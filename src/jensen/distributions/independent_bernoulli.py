@@ -2,8 +2,11 @@
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, constraints
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.distributions import Distribution, constraints, register_kl
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
+
+from jensen.distributions._checks import check_floating, check_same_event
+from jensen.distributions._discrete import divergence
 
 __all__ = ["IndependentBernoulli"]
 
@@ -21,7 +24,7 @@ class IndependentBernoulli(Distribution):
         validate_args: whether to check parameters and values, as everywhere in `torch.distributions`.
 
     Raises:
-        ValueError: if `logits` is a scalar, or holds a NaN.
+        ValueError: if `logits` is a scalar, not floating point, or holds a NaN.
 
     Example:
         >>> pixels = IndependentBernoulli(torch.zeros(3, 4))
@@ -31,12 +34,19 @@ class IndependentBernoulli(Distribution):
 
     arg_constraints = {"logits": constraints.real_vector}
     support = constraints.independent(constraints.boolean, 1)  # type: ignore[no-untyped-call]
+    has_enumerate_support = True
 
     def __init__(self, logits: Tensor, *, validate_args: bool | None = None) -> None:
         if logits.ndim == 0:
             raise ValueError("logits is a scalar; give at least one axis, (*batch, D)")
+        check_floating(logits)
         self.logits = logits
         super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=validate_args)
+
+    @property
+    def support_size(self) -> int:
+        r"""The number of values, $2^D$."""
+        return 1 << self.logits.shape[-1]
 
     @property
     def mean(self) -> Tensor:
@@ -66,6 +76,14 @@ class IndependentBernoulli(Distribution):
         with torch.no_grad():
             return torch.bernoulli(self.mean.expand(*sample_shape, *self.logits.shape))
 
+    def enumerate_support(self, *, expand: bool = True) -> Tensor:  # type: ignore[override]
+        """All binary vectors, the first entry changing slowest, `(2^D, *batch, D)`; batch axes of 1 if not expanded."""
+        D = self.logits.shape[-1]
+        place = torch.arange(D - 1, -1, -1, device=self.logits.device)
+        every = (torch.arange(2**D, device=self.logits.device).unsqueeze(-1) >> place & 1).to(self.logits)
+        every = every.reshape(-1, *(1 for _ in self.batch_shape), D)
+        return every.expand(-1, *self.batch_shape, D) if expand else every
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-probability in nats, `(*sample, *batch)`; finite at any finite logits."""
         if self._validate_args:
@@ -80,3 +98,10 @@ class IndependentBernoulli(Distribution):
     def entropy(self) -> Tensor:
         r"""$\sum_d \mathrm{softplus}(l_d) - p_d l_d$ in nats, `(*batch)`."""
         return binary_cross_entropy_with_logits(self.logits, self.mean, reduction="none").sum(-1)
+
+
+@register_kl(IndependentBernoulli, IndependentBernoulli)  # type: ignore[no-untyped-call, untyped-decorator]
+def _kl(q: IndependentBernoulli, p: IndependentBernoulli) -> Tensor:
+    check_same_event(q.event_shape, p.event_shape)
+    log_q, log_p = (torch.stack([logsigmoid(each.logits), logsigmoid(-each.logits)], -1) for each in (q, p))
+    return divergence(log_q, log_p, dim=-1).sum(-1)

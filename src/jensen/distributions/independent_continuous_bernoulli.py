@@ -4,8 +4,10 @@ import math
 
 import torch
 from torch import Size, Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution, constraints, register_kl
 from torch.nn.functional import binary_cross_entropy_with_logits
+
+from jensen.distributions._checks import check_floating, check_same_event
 
 __all__ = ["IndependentContinuousBernoulli"]
 
@@ -24,7 +26,7 @@ class IndependentContinuousBernoulli(Distribution):
         validate_args: whether to check parameters and values, as everywhere in `torch.distributions`.
 
     Raises:
-        ValueError: if `logits` is a scalar, or holds a NaN.
+        ValueError: if `logits` is a scalar, not floating point, or holds a NaN.
 
     Example:
         >>> pixels = IndependentContinuousBernoulli(torch.tensor([0.0, 30.0]))
@@ -45,6 +47,7 @@ class IndependentContinuousBernoulli(Distribution):
     def __init__(self, logits: Tensor, *, validate_args: bool | None = None) -> None:
         if logits.ndim == 0:
             raise ValueError("logits is a scalar; give at least one axis, (*batch, D)")
+        check_floating(logits)
         self.logits = logits
         super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=validate_args)
 
@@ -102,3 +105,13 @@ class IndependentContinuousBernoulli(Distribution):
         for coefficient in reversed(series):
             total = total * square + coefficient
         return torch.where(near, 1.0, self.logits), near, total
+
+
+@register_kl(IndependentContinuousBernoulli, IndependentContinuousBernoulli)  # type: ignore[no-untyped-call, untyped-decorator]
+def _kl(q: IndependentContinuousBernoulli, p: IndependentContinuousBernoulli) -> Tensor:
+    check_same_event(q.event_shape, p.event_shape)
+    flip = 1 - 2 * (q.logits > 0).to(q.logits)  # of black and white, so that a mean near one keeps its digits
+    mine, others = (IndependentContinuousBernoulli(flip * each.logits, validate_args=False) for each in (q, p))
+    logits, mean = torch.broadcast_tensors(others.logits, mine.mean)  # type: ignore[no-untyped-call]
+    cross_entropy = binary_cross_entropy_with_logits(logits, mean, reduction="none")
+    return (cross_entropy - others.log_normalizer()).sum(-1) - mine.entropy()

@@ -1,16 +1,13 @@
 """The Gaussian without parameters, where latents come from."""
 
-import math
-
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints, register_kl
 
+from jensen._math import HALF_LOG_TWO_PI
 from jensen.distributions.diagonal_normal import DiagonalNormal
 
 __all__ = ["StandardNormal"]
-
-_HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
 class StandardNormal(Distribution):
@@ -77,12 +74,12 @@ class StandardNormal(Distribution):
         if self._validate_args:
             self._validate_sample(value)
         squares = (value * value).sum(-1)
-        log_prob = torch.rsub(squares, -_HALF_LOG_TWO_PI * value.shape[-1], alpha=0.5)
+        log_prob = torch.rsub(squares, -HALF_LOG_TWO_PI * value.shape[-1], alpha=0.5)
         return log_prob if value.ndim >= self.zero.ndim else log_prob.expand(self.batch_shape)
 
     def entropy(self) -> Tensor:
         r"""$\frac{D}{2} \log 2 \pi e$ in nats, `(*batch)`."""
-        return self.zero.new_full(self.batch_shape, (_HALF_LOG_TWO_PI + 0.5) * self.event_shape[0])
+        return self.zero.new_full(self.batch_shape, (HALF_LOG_TWO_PI + 0.5) * self.event_shape[0])
 
     def kl_per_unit(self, q: DiagonalNormal) -> Tensor:
         r"""Divergence $\mathrm{KL}(q_d \,\|\, p_d)$ of each entry of `q` from this one, in nats, `(*batch, D)`."""
