@@ -1,0 +1,82 @@
+"""What every estimator's driver does: draw, call `f` once, keep the value."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+__all__ = ["Cost", "UnsupportedError", "check_samples", "draw", "evaluate", "seeded", "worth"]
+
+Cost = Callable[[Tensor], Tensor]
+"""Maps samples `(K, *batch, *event)` to costs `(K, *batch)`."""
+
+
+class UnsupportedError(ValueError):
+    """A distribution, or a cost, lacks what an estimator asks for."""
+
+
+def check_samples(samples: int, least: int = 1, *, why: str = "") -> None:
+    """Refuse fewer draws than an estimator needs.
+
+    Raises:
+        ValueError: naming the number.
+    """
+    if not hasattr(samples, "__index__") or samples < least:
+        raise ValueError(f"samples must be at least {least}{why and f' ({why})'}, got {samples}")
+
+
+def draw(q: Distribution, samples: int, generator: Generator | None = None) -> Tensor:
+    """`samples` draws without a gradient, `(K, *batch, *event)`."""
+    with seeded(generator), torch.no_grad():
+        return q.sample(torch.Size((samples,)))
+
+
+@contextmanager
+def seeded(generator: Generator | None) -> Iterator[None]:
+    """Let the draws inside follow `generator`, which `torch.distributions` cannot take, and nothing else notice."""
+    if generator is None:
+        yield
+        return
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    place = generator.device
+    with torch.random.fork_rng([] if place.type == "cpu" else [place]):
+        source = torch.default_generator if place.type == "cpu" else torch.cuda.default_generators[place.index or 0]
+        source.manual_seed(seed)
+        yield
+
+
+def evaluate(f: Cost, z: Tensor, q: Distribution) -> Tensor:
+    """The costs of samples `(K, *batch, *event)`, `(K, *batch)`.
+
+    Raises:
+        UnsupportedError: if `f` leaves torch, where the samples have a gradient.
+        ValueError: if `f` returns another shape, or no floating-point tensor.
+    """
+    cost = _call(f, z)
+    expected = z.shape[: z.ndim - len(q.event_shape)]
+    if not isinstance(cost, Tensor) or not cost.is_floating_point():
+        kind = cost.dtype if isinstance(cost, Tensor) else type(cost).__name__
+        raise ValueError(f"f must return a floating-point tensor of costs {tuple(expected)}, got {kind}")
+    if cost.shape != expected:
+        shapes = f"{tuple(cost.shape)} for samples {tuple(z.shape)}"
+        raise ValueError(f"f returned costs of shape {shapes}; expected {tuple(expected)}, one for each sample")
+    costs: Tensor = cost
+    return costs
+
+
+def _call(f: Callable[[Tensor], Any], z: Tensor) -> Any:
+    try:
+        return f(z)
+    except RuntimeError as error:
+        if z.requires_grad and "requires grad" in str(error):
+            raise UnsupportedError(f"f is not differentiable in its sample ({error}); use score_function") from error
+        raise
+
+
+def worth(value: Tensor, surrogate: Tensor) -> Tensor:
+    """A tensor worth `value`, with the gradient of `value` and, where it is finite, that of `surrogate`."""
+    nothing = surrogate - surrogate.detach()
+    return value + nothing.where(nothing == 0, 0.0)
