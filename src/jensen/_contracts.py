@@ -48,7 +48,7 @@ class LatentLayer(NamedTuple):
     r"""What one stochastic layer knows about each datum.
 
     Attributes:
-        mean: posterior mean $\mathbb{E}_{q(z \mid x)}[z]$, `(B, D)`.
+        mean: posterior mean $\mathbb{E}_{q(z \mid x)}[z]$, `(B, D)`; `(B, D, C)` for D one-hot rows.
         kl: $\mathbb{E}_q[\log q(z_d \mid \cdot) - \log p(z_d \mid \cdot)]$ in nats, `(B, D)`.
     """
 

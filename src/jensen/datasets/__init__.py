@@ -1,6 +1,6 @@
 """Real images with fixed splits and checksums, binarisation, and synthetic worlds with known answers."""
 
-from jensen.datasets import binarized_mnist, digits, frey, mnist, omniglot, synthetic
+from jensen.datasets import binarized_mnist, celegans, digits, frey, mnist, omniglot, synthetic, worms
 from jensen.datasets._fetch import CorruptFileError, DownloadError
 from jensen.datasets.binarize import DynamicBinarization, binarize, fixed_binarization
 from jensen.datasets.images import Images, Labels
@@ -14,6 +14,7 @@ __all__ = [
     "Labels",
     "binarize",
     "binarized_mnist",
+    "celegans",
     "digits",
     "fixed_binarization",
     "frey",
@@ -22,4 +23,5 @@ __all__ = [
     "names",
     "omniglot",
     "synthetic",
+    "worms",
 ]

@@ -26,6 +26,9 @@ def layer_activity(
 
     $$A_d = \mathrm{Var}_x\left(\mathbb{E}_{q(z \mid x)}[z_d]\right), \qquad z_d \text{ is active where } A_d > 0.01$$
 
+    The posterior mean of a categorical unit is its vector of probabilities, the variance of that the sum over the
+    categories: the trace of the vector's covariance.
+
     Above the first layer a posterior mean is itself an average over `samples` draws; their noise adds at most
     $\mathrm{Var}_q / \mathrm{samples}$ to $A_d$, so a unit that follows the draws below but not the data can look
     active when `samples` is small.
@@ -71,7 +74,8 @@ def layer_activity(
 
 
 def _activity(means: Moments, kls: Moments, threshold: float) -> LayerActivity:
-    return LayerActivity(_numbers(means.population_variance), _numbers(kls.mean), threshold)
+    variance = means.population_variance  # (D,), or (D, C) for units whose mean is a vector
+    return LayerActivity(_numbers(variance.reshape(len(variance), -1).sum(-1)), _numbers(kls.mean), threshold)
 
 
 def _numbers(x: Tensor) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """Training: one small loop that ascends any bound, resumes to the bit and leaves nothing half-written."""
 
 from jensen.training.checkpoints import Checkpoint, CheckpointError, checkpoint_path, latest, load, load_weights
+from jensen.training.estimated import Estimated
 from jensen.training.interruption import Interrupted
 from jensen.training.loop import History, fit
 from jensen.training.nonfinite import NonFiniteError
@@ -21,6 +22,7 @@ __all__ = [
     "Cosine",
     "DoublyReparameterized",
     "EpochRecord",
+    "Estimated",
     "History",
     "ImportanceWeighted",
     "Interrupted",
