@@ -6,7 +6,17 @@ import sys
 
 import pytest
 
-QUICK = [["--help"], ["list"], ["fit", "--help"], ["--version"], ["fit", "iwae-mnits"], ["evaluate", "absent"], ["fti"]]
+QUICK = [
+    ["--help"],
+    ["list"],
+    ["fit", "--help"],
+    ["--version"],
+    ["fit", "iwae-mnits"],
+    ["evaluate", "absent"],
+    ["fti"],
+    ["run", "toys"],
+    ["run", "-h"],
+]
 PROGRAM = "import sys; from jensen.cli import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
 
 

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from jensen import recipes
 from jensen.models import IWAE, VAE
-from jensen.recipes import Architecture, Data
+from jensen.recipes import Architecture, Data, Objective
 from jensen.recipes.build import build, make_data, make_model
 
 SMOKE = recipes.adapt(recipes.get(), smoke=True)
@@ -122,3 +122,63 @@ def test_a_limit_cuts_every_split():
 def test_unknown_data_are_refused(data, message):
     with pytest.raises(ValueError, match=message):
         make_data(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("discrete-vae-mnist", weights(784, 512, 256, 200) + weights(200, 256, 512, 784)),
+        ("structured-mnist", weights(392, 200, 200, 392)),
+    ],
+)
+def test_a_model_with_discrete_units_has_the_papers_sizes(name, count):
+    model = make_model(recipes.get(name).model, 784)
+    assert sum(parameter.numel() for parameter in model.parameters()) == count
+
+
+def test_discrete_units_are_bits_or_rows():
+    rows = Architecture("structured", hidden=((7,), ()), latent=(3, 2), categories=4)
+    model = make_model(rows, 12)
+    assert [layer.units for layer in model.layers] == [(3, 4), (2, 4)]
+    assert model.log_weights(torch.ones(5, 12), 2).total.shape == (2, 5)
+    bits = make_model(Architecture("discrete_vae", hidden=((7, 6),), latent=(3,), categories=2), 12)
+    assert bits.units == (3,)
+    assert bits.sample(2).shape == (2, 12)
+
+
+def test_the_activation_is_the_one_that_is_named():
+    leaky = make_model(recipes.get("discrete-vae-mnist").model, 784)
+    found = [m for m in leaky.modules() if isinstance(m, torch.nn.LeakyReLU)]
+    assert {m.negative_slope for m in found} == {0.1}
+    assert len(found) == 4
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "count"),
+    [
+        ("leave_one_out", (), None),
+        ("rebar", (), 2),
+        ("rebar", (("tau", 0.5),), None),
+        ("relax", (), 2 + weights(50 + 64, 50, 1)),
+        ("relax", (("tau", 0.5),), 2 + weights(50 + 64, 50, 1)),
+    ],
+)
+def test_a_method_that_learns_a_control_gets_one_beside_the_same_model(method, options, count):
+    recipe = recipes.adapt(recipes.get("discrete-vae-digits"), smoke=True, method=method, options=options)
+    plain, found = (make_model(recipe.model, 64, objective=objective) for objective in (None, recipe.objective))
+    assert plain.control is None
+    assert (found.control is None) == (count is None)
+    if count is not None:
+        assert sum(p.numel() for p in found.control.parameters()) == count
+    state = found.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in plain.state_dict().items())
+
+
+def test_a_control_is_for_a_single_layer_of_discrete_units():
+    one = Architecture("structured", hidden=((),), latent=(5,), categories=2)
+    two = Architecture("structured", hidden=((), ()), latent=(5, 4), categories=2)
+    relax, rebar = Objective("estimated", method="relax"), Objective("estimated", method="rebar")
+    assert make_model(one, 12, objective=relax).control.inputs == 12
+    assert make_model(two, 12, objective=rebar).control is None
+    with pytest.raises(ValueError, match="2 nested layers"):
+        make_model(two, 12, objective=relax)

@@ -147,3 +147,48 @@ def test_recipes_are_read_without_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     control = "import sys, jensen.recipes.build; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", control], check=False).returncode == 1
+
+
+def test_a_method_is_for_discrete_units_and_comes_without_the_options_of_another():
+    recipe = recipes.get("discrete-vae-digits")
+    warm = replace(recipe, objective=Objective("estimated", method="gumbel_softmax", options=(("tau", 0.5),)))
+    assert Recipe.from_json(json.loads(json.dumps(warm.to_json()))) == warm
+    assert recipes.adapt(warm, samples=3).objective.options == (("tau", 0.5),)
+    other = recipes.adapt(warm, method="leave_one_out", samples=4).objective
+    assert other == Objective("estimated", samples=4, method="leave_one_out")
+    assert str(other) == "estimated by leave_one_out"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: recipes.adapt(recipes.get(), method="vimco"), "objective 'iwae' with method 'vimco'"),
+        (lambda: recipes.adapt(recipes.get("discrete-vae-digits"), objective="iwae"), "a method is for 'estimated'"),
+        (lambda: Objective("estimated"), "objective 'estimated' with method ''"),
+        (
+            lambda: replace(recipes.get("discrete-vae-digits"), objective=Objective("iwae")),
+            "objective 'iwae' for a discrete_vae; models with discrete units take 'estimated'",
+        ),
+        (lambda: Architecture("vae", hidden=((5,),), latent=(2,), categories=2), "a vae have no categories, got 2"),
+        (lambda: Architecture("discrete_vae", hidden=((5,),), latent=(2,)), "at least 2 categories, 2 for bits, got 0"),
+        (lambda: Architecture("discrete_vae", ((5,), (5,)), (2, 2), categories=2), "one stochastic layer, got 2"),
+        (lambda: Architecture("structured", hidden=((),), latent=(0,), categories=2), "must be positive"),
+    ],
+)
+def test_a_wrong_pair_of_units_and_objective_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_configuration_from_before_there_were_discrete_units_is_read():
+    stored = recipes.get().to_json()
+    for name in ("categories", "activation"):
+        del stored["model"][name]
+    for name in ("method", "options"):
+        del stored["objective"][name]
+    assert Recipe.from_json(stored) == recipes.get()
+
+
+def test_sizes_of_categories_are_written_as_papers_do():
+    assert str(recipes.get("discrete-vae-mnist").model) == "512-256-20x10"
+    assert str(recipes.get("structured-mnist").model) == "200 / 200"

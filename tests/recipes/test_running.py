@@ -1,6 +1,7 @@
 """Runs: begun, trained, loaded and measured; a resumed one is the same to the bit."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -170,3 +171,54 @@ def test_only_the_first_process_speaks(monkeypatch, name):
     assert running.is_first_process()
     monkeypatch.setenv(name, "1")
     assert not running.is_first_process()
+
+
+DISCRETE = recipes.adapt(recipes.get("discrete-vae-mnist"), smoke=True, data="digits", epochs=2)
+PREDICTOR = recipes.adapt(
+    recipes.get("structured-mnist"), smoke=True, data="digits", epochs=2, method="leave_one_out", samples=2
+)
+
+
+CONTROLLED = recipes.adapt(DISCRETE, method="relax", samples=2)
+CONTROLLED = replace(CONTROLLED, name="controlled", optimizer=replace(CONTROLLED.optimizer, ema=0.9))
+
+
+@pytest.mark.parametrize("recipe", [DISCRETE, PREDICTOR, CONTROLLED], ids=lambda recipe: recipe.name)
+def test_a_run_with_discrete_units_taken_up_again_is_the_same_to_the_bit(tmp_path, recipe):
+    whole = trained(tmp_path / "whole", recipe)
+    parts = trained(tmp_path / "parts", recipes.adapt(recipe, epochs=1))
+    torch.rand(7)
+    running.train(parts, config_of(recipe), build(recipe), resume=True, device="cpu", progress=False)
+    first, second = (load(latest(folder)).tensors for folder in (whole, parts))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    found = running.measure(whole, samples=6, limit=9, device="cpu")
+    assert [(row.name, row.k) for row in found.bounds] == [("elbo", 1), ("iwae", 5), ("iwae", 6)]
+    assert [layer.units for layer in found.layers] == ([] if recipe is PREDICTOR else [20])
+    learned = [name for name in first if name.startswith("model/control.")]
+    assert len(learned) == (6 if recipe is CONTROLLED else 0)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "auto",
+        "score_function",
+        "unordered_set",
+        "rao_blackwell",
+        "gumbel_softmax",
+        "concrete",
+        "reinmax",
+        "rebar",
+        "vimco",
+    ],
+)
+@pytest.mark.parametrize("recipe", [DISCRETE, PREDICTOR], ids=lambda recipe: recipe.name)
+def test_every_method_trains(tmp_path, recipe, method):
+    assert len(read_records(trained(tmp_path, recipes.adapt(recipe, method=method, samples=2, epochs=1)))) == 1
+
+
+def test_a_method_that_is_not_there_leaves_no_folder(tmp_path):
+    wrong = recipes.adapt(DISCRETE, method="gumbel_sofmax")
+    with pytest.raises(ValueError, match="did you mean 'gumbel_softmax'"):
+        running.begin(tmp_path / "run", config_of(wrong))
+    assert not (tmp_path / "run").exists()

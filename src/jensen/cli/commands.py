@@ -9,9 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from jensen import recipes
-from jensen.cli.options import Command, Evaluate, Fit, List, Report, Resume, Sample
-from jensen.recipes.config import Config, read_config, run_name
+from jensen.cli.options import Audit, Command, Evaluate, Fit, List, Report, Resume, RunStudy, Sample
+from jensen.recipes import studies
+from jensen.recipes.config import CONFIG, Config, read_config, run_name
 from jensen.recipes.recipe import Recipe
+from jensen.recipes.results import Results, StudyConfig, read_results
+from jensen.recipes.study import Study, change
+from jensen.recipes.toys import get_toy
 
 if TYPE_CHECKING:
     from jensen.recipes.build import Experiment
@@ -19,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-RUNS = Path("runs")
-"""The folder that run folders are made in, below the current one."""
+RUNS, AUDITS = Path("runs"), Path("audits")
+"""The folders that run folders and audits are made in, below the current one."""
 
 
 def run(command: Command) -> None:
@@ -37,25 +41,30 @@ def run(command: Command) -> None:
         Evaluate: evaluate,
         Sample: sample,
         Report: report,
+        Audit: audit,
+        RunStudy: run_study,
     }
     actions[type(command)](command)
 
 
 def list_recipes(options: List) -> None:
-    """Print one line for each recipe, or the page of reproductions."""
+    """Print one line for each recipe and each study, or the page of reproductions."""
     if options.markdown:
         from jensen.recipes.reproductions import markdown
 
         print(markdown(), end="")
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("recipe", "data", "epochs", "what"):
-        table.add_column(column, no_wrap=True, justify="right" if column == "epochs" else "left")
+    table = _plain_table("recipe", "data", "epochs", "what")
     for recipe in map(recipes.get, recipes.names()):
         table.add_row(f"[bold]{recipe.name}[/bold]", recipe.data.name, f"{recipe.budget.epochs:,}", recipe.title)
     console = Console()
     console.print(table)
-    console.print("`jensen fit RECIPE` trains one, the first if none is named.", style="dim")
+    console.print("`jensen fit RECIPE` trains one, the first if none is named.\n", style="dim")
+    table = _plain_table("study", "what")
+    for study in map(studies.get, studies.names()):
+        table.add_row(f"[bold]{study.name}[/bold]", study.title)
+    console.print(table)
+    console.print("`jensen run STUDY` runs one and prints its numbers beside the published ones.", style="dim")
 
 
 def fit(options: Fit) -> None:
@@ -66,6 +75,7 @@ def fit(options: Fit) -> None:
             "data",
             "split",
             "objective",
+            "method",
             "samples",
             "epochs",
             "batch_size",
@@ -74,13 +84,15 @@ def fit(options: Fit) -> None:
             "precision",
         )
     }
-    recipe = _adapted(options, threads=options.threads, **changes)
+    words = _option_values(options.option)
+    recipe = _adapted(options, threads=options.threads, options=words or None, **changes)
     seed = recipe.seeds[0] if options.seed is None else options.seed
     if seed < 0:
         raise ValueError(f"--seed must not be negative, got {seed}")
     if min(options.devices, options.nodes) < 1:
         raise ValueError(f"--devices and --nodes must be at least 1, got {options.devices} and {options.nodes}")
-    folder = options.out or RUNS / run_name(recipe.name, {**changes, "seed": options.seed, "smoke": options.smoke})
+    named = {**changes, **dict(words), "seed": options.seed, "smoke": options.smoke}
+    folder = options.out or RUNS / run_name(recipe.name, named)
 
     from jensen.recipes import running
     from jensen.recipes.build import build
@@ -96,6 +108,7 @@ def fit(options: Fit) -> None:
         nodes=options.nodes,
         tensorboard=options.tensorboard,
     )
+    running.check_method(config, experiment)
     if running.is_first_process():
         running.begin(folder, config, overwrite=options.overwrite)
         _say_what(recipe, folder)
@@ -166,7 +179,88 @@ def report(options: Report) -> None:
     _say_path("written", page)
 
 
-def _adapted(options: Fit, **changes: object) -> Recipe:
+def audit(options: Audit) -> None:
+    """Measure estimators and print the table and the recommendation."""
+    if options.seed < 0:
+        raise ValueError(f"--seed must not be negative, got {options.seed}")
+    is_run = (Path(options.recipe) / CONFIG).is_file()
+    if not is_run:
+        (get_toy if options.recipe.startswith("toy-") else recipes.get)(options.recipe)
+
+    from jensen.recipes.auditing import audit_recipe
+    from jensen.report.audits import write_audit
+
+    found = audit_recipe(
+        options.recipe,
+        methods=[name.strip() for name in options.methods.split(",")] if options.methods else None,
+        samples=options.samples,
+        replicates=options.replicates,
+        seed=options.seed,
+    )
+    print(found.table())
+    print(f"\n{found.recommendation}\n")
+    folder = options.out or (Path(options.recipe) if is_run else AUDITS / options.recipe)
+    for path in write_audit(found, folder, title=options.recipe):
+        _say_path("written", path)
+
+
+def _option_values(words: tuple[str, ...]) -> tuple[tuple[str, int | float | str], ...]:
+    """Words such as `tau=0.5` as names and numbers, or names and words."""
+    pairs = [word.partition("=") for word in words]
+    if wrong := [name for name, equals, value in pairs if not (name and equals and value)]:
+        raise ValueError(f"--option takes NAME=VALUE, such as tau=0.5, got {wrong[0]!r}")
+    return tuple((name, _number(value)) for name, _, value in pairs)
+
+
+def _number(word: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word
+
+
+def run_study(options: RunStudy) -> None:
+    """Run a study into a folder, or go on with it, and print its table."""
+    study = studies.get(options.study)
+    settings = change(study.smoke if options.smoke else study.settings, options.changes)
+    seed = study.seed if options.seed is None else options.seed
+    if seed < 0:
+        raise ValueError(f"--seed must not be negative, got {seed}")
+    changes = {name: value for name, _, value in (each.partition("=") for each in options.changes)}
+    folder = options.out or RUNS / run_name(study.name, {**changes, "seed": options.seed, "smoke": options.smoke})
+    config = StudyConfig(study.name, seed, settings)
+
+    from jensen.recipes import studying
+
+    try:
+        found = studying.run_study(folder, study, config, overwrite=options.overwrite, progress=options.progress)
+    except KeyboardInterrupt:
+        if done := read_results(folder):
+            _show_study(study, config, done, folder)
+        raise
+    _show_study(study, config, found, folder)
+
+
+def _show_study(study: Study, config: StudyConfig, found: Results, folder: Path) -> None:
+    from jensen.recipes.studying import parts_of
+    from jensen.report.studies import study_table, write_study
+
+    parts = len(parts_of(study, config))
+    Console().print(study_table(study, found, parts=parts))
+    for path in write_study(study, config, found, folder=folder, parts=parts):
+        _say_path("written", path)
+
+
+def _plain_table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(column, no_wrap=True, justify="right" if column == "epochs" else "left")
+    return table
+
+
+def _adapted(options: Fit, /, **changes: object) -> Recipe:
     if options.compile and options.eager:
         raise ValueError("--compile and --eager exclude each other; give one of them")
     compiled = True if options.compile else False if options.eager else None

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg, subcommand
+from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, UseAppendAction, arg, subcommand
 
 from jensen.recipes import DEFAULT
 
-__all__ = ["Command", "Evaluate", "Fit", "List", "Report", "Resume", "Sample"]
+__all__ = ["Audit", "Command", "Evaluate", "Fit", "List", "Report", "Resume", "RunStudy", "Sample"]
 
 RECIPES = "(default: the recipe's)"
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -21,7 +21,7 @@ Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]
 
 @dataclass(frozen=True)
 class List:
-    """Show every recipe: data, model, objective, epochs and the paper it comes from."""
+    """Show every recipe and every study."""
 
     markdown: Flag = False
     """Print the page of reproductions, published numbers beside ours, instead of the table."""
@@ -43,6 +43,12 @@ class Fit:
         Literal["iwae", "elbo", "sgvb_b", "dreg", "resampled"] | None, DisallowNone, arg(help_behavior_hint=RECIPES)
     ] = None
     """Another bound to ascend, or another gradient of it."""
+    method: Name = None
+    """Another gradient estimator, for models with discrete units: a name from `jensen.gradients`."""
+    option: Annotated[
+        tuple[str, ...], UseAppendAction, arg(metavar="NAME=VALUE", help_behavior_hint="(repeatable)")
+    ] = ()
+    """A number or word that the estimator takes, such as tau=0.5."""
     samples: Number = None
     """Draws for each image in a training step, the k of the bound."""
     epochs: Number = None
@@ -157,6 +163,54 @@ class Report:
     """Show the traceback of an error."""
 
 
+@dataclass(frozen=True)
+class Audit:
+    """Measure gradient estimators on a problem: bias, variance, price, and which to use."""
+
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE", help_behavior_hint="(required)")]
+    """toy-bernoulli, toy-bits, toy-four, toy-tucker; a recipe with one layer of discrete latents, or a run of it."""
+    samples: Annotated[int, arg(metavar="K")] = 4
+    """Draws that each estimator is given."""
+    replicates: Annotated[int, arg(metavar="R")] = 2000
+    """Independent estimates of each; more of them see a smaller bias."""
+    methods: Annotated[str | None, DisallowNone, arg(metavar="A,B", help_behavior_hint="(default: all that apply)")] = (
+        None
+    )
+    """The estimators, by name, separated by commas."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Fixes the draws, and the weights of an untrained model."""
+    out: Annotated[
+        Path | None, DisallowNone, arg(metavar="FOLDER", help_behavior_hint="(default: audits/RECIPE, or the run)")
+    ] = None
+    """Where to write audit.json, audit.html and the picture."""
+    debug: Flag = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True)
+class RunStudy:
+    """Run a study, an experiment that gives a table of numbers; again in the same folder, it goes on."""
+
+    study: Annotated[Positional[str], arg(metavar="STUDY", help_behavior_hint="(required)")]
+    """A name from the second part of `jensen list`."""
+    seed: Annotated[int | None, DisallowNone, arg(metavar="N", help_behavior_hint="(default: the study's)")] = None
+    """Fixes all random numbers."""
+    changes: Annotated[tuple[str, ...], arg(name="set", metavar="NAME=VALUE", help_behavior_hint="")] = ()
+    """Other settings, such as steps=100 sigmas=0.1,0.5; a wrong name is answered with all of them."""
+    smoke: Flag = False
+    """Take the study's settings of seconds: shows that everything works, not what it can do."""
+    out: Annotated[Path | None, DisallowNone, arg(metavar="FOLDER", help_behavior_hint="(default: runs/STUDY...)")] = (
+        None
+    )
+    """The folder to make or to go on with."""
+    overwrite: Flag = False
+    """Forget what is in the folder and start again."""
+    progress: bool = True
+    """Show a progress bar."""
+    debug: Flag = False
+    """Show the traceback of an error."""
+
+
 Command = (
     Annotated[List, subcommand("list")]
     | Annotated[Fit, subcommand("fit")]
@@ -164,5 +218,7 @@ Command = (
     | Annotated[Sample, subcommand("sample")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Resume, subcommand("resume")]
+    | Annotated[Audit, subcommand("audit")]
+    | Annotated[RunStudy, subcommand("run")]
 )
 """What `jensen` can be asked for."""

@@ -12,10 +12,11 @@ from jensen.cli.options import Command
 
 __all__ = ["UsageError", "condense", "parse"]
 
-COMMANDS = ("list", "fit", "evaluate", "sample", "report", "resume")
+COMMANDS = ("list", "fit", "evaluate", "sample", "report", "resume", "audit", "run")
 DESCRIPTION = """Train, measure and show latent-variable models on images.
 
-A first minute: `jensen fit`, then `jensen evaluate runs/iwae-digits`, then `jensen report runs/iwae-digits`."""
+A first minute: `jensen fit`, then `jensen evaluate runs/iwae-digits`, then `jensen report runs/iwae-digits`.
+Which gradient estimator to use: `jensen audit toy-four`. An experiment in numbers: `jensen run toys-descent`."""
 
 
 class UsageError(Exception):

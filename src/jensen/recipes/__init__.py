@@ -1,5 +1,6 @@
 """Experiments as numbers: data, model, objective, schedule, published values and ours. No torch is imported."""
 
+from jensen.recipes import studies
 from jensen.recipes.catalogue import DEFAULT, get, names
 from jensen.recipes.overrides import adapt
 from jensen.recipes.recipe import (
@@ -13,6 +14,7 @@ from jensen.recipes.recipe import (
     Published,
     Recipe,
 )
+from jensen.recipes.study import Study
 
 __all__ = [
     "DEFAULT",
@@ -25,7 +27,9 @@ __all__ = [
     "Paper",
     "Published",
     "Recipe",
+    "Study",
     "adapt",
     "get",
     "names",
+    "studies",
 ]

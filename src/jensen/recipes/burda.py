@@ -107,7 +107,7 @@ RECIPES = (
     replace(
         IWAE_MNIST,
         name="iwae-fixed-mnist",
-        title="IWAE, pixels binarised once for all",
+        title="IWAE, pixels binarised once",
         data=Data("binarized_mnist", binarization="fixed"),
         published=FIXED,
     ),

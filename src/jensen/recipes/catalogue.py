@@ -2,7 +2,7 @@
 
 import difflib
 
-from jensen.recipes import burda, digits, kingma
+from jensen.recipes import burda, digits, discrete, kingma
 from jensen.recipes.recipe import Recipe
 
 __all__ = ["DEFAULT", "get", "names"]
@@ -10,7 +10,7 @@ __all__ = ["DEFAULT", "get", "names"]
 DEFAULT = "iwae-digits"
 """The recipe of the demo: real images, no download, about a minute."""
 
-CATALOGUE = {recipe.name: recipe for recipe in (*digits.RECIPES, *burda.RECIPES, *kingma.RECIPES)}
+CATALOGUE = {recipe.name: recipe for recipe in (*digits.RECIPES, *burda.RECIPES, *kingma.RECIPES, *discrete.RECIPES)}
 
 
 def names() -> list[str]:

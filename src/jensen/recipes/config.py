@@ -96,8 +96,11 @@ def read_config(run: Path) -> Config:
     path = run / CONFIG
     if not path.is_file():
         raise ValueError(f"{run} is no run folder: it holds no {CONFIG}; name the folder that `jensen fit` made")
+    text = path.read_text(encoding="utf-8")
+    if '"jensen-study-' in text:
+        raise ValueError(f"{run} is the folder of a study; `jensen run STUDY --out {run}` goes on with it")
     try:
-        return Config.from_json(path.read_text(encoding="utf-8"))
+        return Config.from_json(text)
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}; restore it, or fit again with --overwrite") from None
 

@@ -26,7 +26,7 @@ RECIPES = (
     ),
     Recipe(
         name="vae-frey",
-        title="VAE, Gaussian pixels, free variance",
+        title="VAE, Gaussian pixels, free scale",
         paper=AEVB,
         data=Data("frey", binarization="grey"),
         model=Architecture("vae", hidden=((200,),), latent=(10,), likelihood="gaussian", scale="learned"),

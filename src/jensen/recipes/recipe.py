@@ -70,21 +70,31 @@ class Architecture:
     """A model's sizes, lowest stochastic layer first; the generative side mirrors the recognition side.
 
     Attributes:
-        kind: `vae` or `iwae`.
-        hidden: widths of the deterministic tanh layers below each stochastic layer.
+        kind: `vae`, `iwae`; `discrete_vae` or `structured` (the lower half from the upper half), whose units are
+            discrete.
+        hidden: widths of the deterministic layers below each stochastic layer; `structured` has no mirror of them.
         latent: number of latent units in each stochastic layer.
         likelihood: the distribution of the pixels.
         scale: for Gaussian pixels: `conditional`, `learned`, or a fixed standard deviation.
+        categories: values of a discrete unit, 2 for bits; 0 for Gaussian units.
+        activation: between deterministic layers, `tanh` or `leaky_relu` (slope 0.1).
 
     Raises:
-        ValueError: if the layers do not match or a size is below one.
+        ValueError: if the layers do not match, a size is below one, or the units are not of this kind of model.
     """
 
-    kind: Literal["vae", "iwae"]
+    kind: Literal["vae", "iwae", "discrete_vae", "structured"]
     hidden: tuple[tuple[int, ...], ...]
     latent: tuple[int, ...]
     likelihood: Literal["bernoulli", "gaussian", "continuous_bernoulli"] = "bernoulli"
     scale: Literal["conditional", "learned"] | float = "learned"
+    categories: int = 0
+    activation: Literal["tanh", "leaky_relu"] = "tanh"
+
+    @property
+    def discrete(self) -> bool:
+        """Whether the units are bits or categories."""
+        return self.kind in ("discrete_vae", "structured")
 
     def __post_init__(self) -> None:
         """Refuse sizes that no network can have."""
@@ -93,14 +103,20 @@ class Architecture:
             raise ValueError(
                 f"an architecture needs hidden widths and latent units for each stochastic layer, got {counts}"
             )
-        if self.kind == "vae" and len(self.latent) != 1:
-            raise ValueError(f"a vae has one stochastic layer, got {len(self.latent)}; take kind 'iwae'")
-        if min(*(width for widths in self.hidden for width in widths), *self.latent) < 1:
+        if self.kind in ("vae", "discrete_vae") and len(self.latent) != 1:
+            raise ValueError(f"a {self.kind} has one stochastic layer, got {len(self.latent)}; take kind 'iwae'")
+        if min([*(width for widths in self.hidden for width in widths), *self.latent]) < 1:
             raise ValueError(f"sizes must be positive, got hidden {self.hidden} and latent {self.latent}")
+        if self.categories < 2 if self.discrete else self.categories != 0:
+            need = "at least 2 categories, 2 for bits" if self.discrete else "no categories"
+            raise ValueError(f"the units of a {self.kind} have {need}, got {self.categories}")
 
     def __str__(self) -> str:
         """The sizes on one line, as papers write them."""
-        return " / ".join("-".join(map(str, (*h, z))) for h, z in zip(self.hidden, self.latent, strict=True))
+        times = f"x{self.categories}" if self.categories > 2 else ""
+        return " / ".join(
+            "-".join([*map(str, h), f"{z}{times}"]) for h, z in zip(self.hidden, self.latent, strict=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -109,19 +125,33 @@ class Objective:
 
     Attributes:
         name: `iwae`; `elbo` (Monte Carlo) or `sgvb_b` (analytic KL); `dreg` or `resampled`, which have the value of
-            `iwae` and another gradient.
+            `iwae` and another gradient; `estimated`, for discrete units.
         samples: draws for each datum in a step.
+        method: for `estimated`, a gradient estimator by its name in `gradients`; otherwise empty.
+        options: of that estimator, such as `(("tau", 0.5),)`.
 
     Raises:
-        ValueError: if `samples` is below one.
+        ValueError: if `samples` is below one, or there is a method where none can be, or none where one must be.
     """
 
-    name: Literal["iwae", "elbo", "sgvb_b", "dreg", "resampled"]
+    name: Literal["iwae", "elbo", "sgvb_b", "dreg", "resampled", "estimated"]
     samples: int = 1
+    method: str = ""
+    options: tuple[tuple[str, int | float | str], ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse to train without a draw."""
+        """Refuse to train without a draw or without a gradient."""
         _at_least_one("samples", self.samples)
+        if (self.name == "estimated") != bool(self.method):
+            pair = f"objective {self.name!r} with method {self.method!r}"
+            raise ValueError(f"{pair}; a method is for 'estimated', the objective of discrete units, and only for it")
+        if self.options and not self.method:
+            raise ValueError(f"objective {self.name!r} takes no options, got {', '.join(dict(self.options))}")
+
+    def __str__(self) -> str:
+        """The bound, and the estimator of its gradient where there is a choice."""
+        options = ", ".join(f"{name}={value}" for name, value in self.options)
+        return f"{self.name} by {self.method}{options and f' ({options})'}" if self.method else self.name
 
 
 @dataclass(frozen=True)
@@ -226,10 +256,13 @@ class Recipe:
     measured: tuple[Measured, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a likelihood that the pixels have no density under, and a run without a thread."""
+        """Refuse a likelihood that the pixels have no density under, a wrong gradient, and a run without a thread."""
         if (self.model.likelihood == "bernoulli") == (self.data.binarization == "grey"):
             pair = f"{self.data.binarization} pixels under a {self.model.likelihood} likelihood"
             raise ValueError(f"{self.name}: {pair}; Bernoulli takes binarised pixels, the other two take grey ones")
+        if self.model.discrete != (self.objective.name == "estimated"):
+            pair = f"objective {self.objective.name!r} for a {self.model.kind}"
+            raise ValueError(f"{self.name}: {pair}; models with discrete units take 'estimated', the others do not")
         if self.threads is not None:
             _at_least_one("threads", self.threads)
 

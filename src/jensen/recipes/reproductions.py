@@ -1,4 +1,4 @@
-"""The page of reproductions: for every recipe the published numbers beside ours, made from the recipes themselves.
+"""The page of reproductions: for every recipe and study the published numbers beside ours, made from them.
 
 `python -m jensen.recipes.reproductions docs/reproductions.md` writes it.
 """
@@ -7,19 +7,23 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from jensen.recipes import studies
 from jensen.recipes.catalogue import get, names
 from jensen.recipes.recipe import Measured, Published, Recipe
+from jensen.recipes.study import Study
 
 __all__ = ["markdown", "rows"]
 
 LEAD = """# Reproductions
 
 This page is written by `python -m jensen.recipes.reproductions` from the recipes in `jensen.recipes`; a test holds the
-two together. All values are in nats per image. NLL is the negative log-likelihood by 5,000 importance samples, lower is
-better; ELBO is the evidence lower bound, higher is better. An error is one standard error over the test images. *k* is
-the number of draws that a model was trained with; it is always evaluated with 5,000. In brackets stand active units,
-layer by layer. Published numbers are quoted as they are usually given, not copied from the papers themselves. Train a
-recipe with `jensen fit NAME`, measure it with `jensen evaluate runs/NAME`.
+two together. All values of recipes are in nats per image. NLL is the negative log-likelihood by 5,000 importance
+samples, lower is better; ELBO is the evidence lower bound, higher is better. An error is one standard error over the
+test images. *k* is the number of draws that a model was trained with; it is always evaluated with 5,000. In brackets
+stand active units, layer by layer. Published numbers are quoted as they are usually given, not copied from the papers
+themselves. Train a recipe with `jensen fit NAME`, measure it with `jensen evaluate runs/NAME`. The sections at the end
+are studies: each says what its numbers are, an error is one standard error over its repetitions, and `jensen run NAME`
+measures them.
 """
 COLUMNS = ("what", "published", "source", "measured", "how")
 MISSING = "not measured yet"
@@ -32,11 +36,12 @@ def markdown() -> str:
         >>> markdown().splitlines()[0]
         '# Reproductions'
     """
-    return "\n".join([LEAD, *(_section(get(name)) for name in names())])
+    sections = [*map(_section, map(get, names())), *map(_study, map(studies.get, studies.names()))]
+    return "\n".join([LEAD, *sections])
 
 
-def rows(recipe: Recipe) -> list[tuple[str, ...]]:
-    """The cells of a recipe's table: published numbers beside ours, "not measured yet" where there is none.
+def rows(recipe: Recipe | Study) -> list[tuple[str, ...]]:
+    """The cells of a table: published numbers beside ours, "not measured yet" where there is none.
 
     Example:
         >>> rows(get("iwae2-omniglot"))[0][:2]
@@ -45,27 +50,33 @@ def rows(recipe: Recipe) -> list[tuple[str, ...]]:
     return list(_rows(recipe))
 
 
-def _rows(recipe: Recipe) -> Iterator[tuple[str, ...]]:
+def _rows(recipe: Recipe | Study) -> Iterator[tuple[str, ...]]:
+    is_study = isinstance(recipe, Study)
+    form = recipe.form if isinstance(recipe, Study) else ".2f"
     whats = [entry.what for entry in recipe.published] + [entry.what for entry in recipe.measured]
     for what in dict.fromkeys(whats):
         published = [entry for entry in recipe.published if entry.what == what]
         measured = [entry for entry in recipe.measured if entry.what == what]
         for i in range(max(len(published), len(measured))):
-            left = _published(published[i]) if i < len(published) else ("", "")
+            left = _published(published[i], form) if i < len(published) else ("", "")
+            right = (MISSING if i == 0 else "", "")
             if i < len(measured):
-                right = _measured(measured[i])
-            else:
-                right = (MISSING if i == 0 else "", "")
+                how = measured[i].data if is_study else f"{measured[i].data}; {_how(measured[i])}"
+                right = (_measured(measured[i], form), how)
             yield (what if i == 0 else "", *left, *right)
 
 
-def _published(entry: Published) -> tuple[str, str]:
-    return f"{entry.value:.2f}{_active(entry.active)}", entry.source
+def _published(entry: Published, form: str) -> tuple[str, str]:
+    return f"{entry.value:{form}}{_active(entry.active)}", entry.source
 
 
-def _measured(entry: Measured) -> tuple[str, str]:
-    how = f"{entry.data}; {entry.budget}; {entry.hardware}; seed {entry.seed}; {entry.date}"
-    return f"{entry.value:.2f} ± {entry.error:.2f}{_active(entry.active)}", how
+def _measured(entry: Measured, form: str) -> str:
+    error = f" ± {entry.error:{form}}" if entry.error else ""
+    return f"{entry.value:{form}}{error}{_active(entry.active)}"
+
+
+def _how(entry: Measured) -> str:
+    return f"{entry.budget}; {entry.hardware}; seed {entry.seed}; {entry.date}"
 
 
 def _active(units: str) -> str:
@@ -77,7 +88,7 @@ def _section(recipe: Recipe) -> str:
     pixels = "left grey" if data.binarization == "grey" else f"binarised ({data.binarization})"
     numbers = (
         f"Model `{sizes.kind}` {sizes}, {sizes.likelihood.replace('_', ' ')} pixels; data `{data.name}`, "
-        f"split `{data.split}`, {pixels}; objective `{recipe.objective.name}` with {_draws(recipe.objective.samples)}; "
+        f"split `{data.split}`, {pixels}; objective `{recipe.objective}` with {_draws(recipe.objective.samples)}; "
         f"Adam, learning rate {optimizer.learning_rate:g}, {optimizer.schedule} schedule; batch {budget.batch_size}, "
         f"{budget.epochs:,} epochs."
     )
@@ -87,6 +98,16 @@ def _section(recipe: Recipe) -> str:
     if differs:
         parts.append(f"Differs from the paper:\n\n{differs}\n")
     return "\n".join([*parts, _table(rows(recipe)) or "No published number to compare with, and not measured yet.\n"])
+
+
+def _study(study: Study) -> str:
+    papers = ", ".join(f"[{paper}]({paper.url})" for paper in study.papers)
+    parts = [f"## `{study.name}`\n", f"{study.title}. {papers}.\n", f"{study.about}\n"]
+    if study.differs:
+        parts.append("Differs from the paper:\n\n" + "".join(f"- {sentence}\n" for sentence in study.differs))
+    if study.measured:
+        parts.append(f"Measured: {'; '.join(dict.fromkeys(_how(entry) for entry in study.measured))}.\n")
+    return "\n".join([*parts, _table(rows(study)) or "No published number to compare with, and not measured yet.\n"])
 
 
 def _draws(samples: int) -> str:

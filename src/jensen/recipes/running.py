@@ -26,6 +26,7 @@ from jensen.training import (
     Constant,
     Cosine,
     DoublyReparameterized,
+    Estimated,
     History,
     ImportanceWeighted,
     Linear,
@@ -37,6 +38,7 @@ from jensen.training import (
 
 __all__ = [
     "begin",
+    "check_method",
     "choose_device",
     "environment",
     "is_first_process",
@@ -45,15 +47,17 @@ __all__ = [
     "make_objective",
     "make_schedule",
     "measure",
+    "threads",
     "train",
 ]
 
-OBJECTIVES: dict[str, Callable[[int], Any]] = {
-    "iwae": ImportanceWeighted,
-    "elbo": Variational,
-    "sgvb_b": lambda samples: Variational(samples, analytic_kl=True),
-    "dreg": DoublyReparameterized,
-    "resampled": Resampled,
+OBJECTIVES: dict[str, Callable[[Objective], Any]] = {
+    "iwae": lambda objective: ImportanceWeighted(objective.samples),
+    "elbo": lambda objective: Variational(objective.samples),
+    "sgvb_b": lambda objective: Variational(objective.samples, analytic_kl=True),
+    "dreg": lambda objective: DoublyReparameterized(objective.samples),
+    "resampled": lambda objective: Resampled(objective.samples),
+    "estimated": lambda objective: Estimated(objective.method, objective.samples, dict(objective.options)),
 }
 CHECKPOINTS, CHECKPOINT_SECONDS = 100, 60.0
 """A run is put away so many times, and at least once in so many seconds."""
@@ -66,9 +70,10 @@ def begin(run: Path, config: Config, *, overwrite: bool = False) -> None:
     """Make the run folder and write down what will happen in it and where.
 
     Raises:
-        ValueError: if something is there already and `overwrite` is false, or it is no run.
+        ValueError: if something is there already and `overwrite` is false, it is no run, or the objective cannot be.
         OSError: if it cannot be written.
     """
+    make_objective(config.recipe.objective)
     check_new(run, overwrite=overwrite)
     for folder in ("checkpoints", "figures", "tensorboard"):
         shutil.rmtree(run / folder, ignore_errors=True)
@@ -76,10 +81,27 @@ def begin(run: Path, config: Config, *, overwrite: bool = False) -> None:
         (run / name).unlink(missing_ok=True)
     run.mkdir(parents=True, exist_ok=True)
     (run / CONFIG).write_text(config.to_json(), encoding="utf-8")
-    with _threads(config.recipe.threads):
+    with threads(config.recipe.threads):
         found = environment(choose_device(config.device))
     found["started"] = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     (run / ENVIRONMENT).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def check_method(config: Config, experiment: Experiment) -> None:
+    """See to it that the objective's estimator takes the model's draws, by one gradient at two images.
+
+    Raises:
+        ValueError: if it does not, or not with these options.
+    """
+    objective = config.recipe.objective
+    if objective.name != "estimated":
+        return
+    with torch.random.fork_rng(), threads(config.recipe.threads):
+        try:
+            bound = make_objective(objective)(experiment.model, experiment.validation[:2])
+            torch.autograd.grad(bound.mean(), list(experiment.model.parameters()), allow_unused=True)
+        except TypeError as error:
+            raise ValueError(f"{objective} fails: {error}") from error
 
 
 def train(
@@ -97,7 +119,7 @@ def train(
         ValueError: if the device is not there, the data do not fit the likelihood, or the checkpoint is damaged.
         KeyboardInterrupt: after Ctrl-C, with a checkpoint to go on from.
     """
-    with _threads(config.recipe.threads):
+    with threads(config.recipe.threads):
         return _fit(run, config, experiment, resume=resume, device=device, progress=progress)
 
 
@@ -139,7 +161,7 @@ def load_model(run: Path, *, device: str = "cpu") -> tuple[Config, nn.Module]:
         ValueError: if the folder, its configuration or its newest checkpoint is missing or damaged.
     """
     config = read_config(run)
-    model = make_model(config.recipe.model, prod(config.shape))
+    model = make_model(config.recipe.model, prod(config.shape), objective=config.recipe.objective)
     load_weights(model, run, averaged=config.recipe.optimizer.ema is not None)
     return config, model.to(choose_device(device)).eval()
 
@@ -177,7 +199,7 @@ def measure(
         raise ValueError(f"samples and limit must be at least 1, got samples={samples}, limit={limit}")
     test = build(config.recipe, seed=config.seed).test[:limit].to(place)
     ks = sorted({k for k in KS if k < samples} | {samples})
-    with _threads(config.recipe.threads):
+    with threads(config.recipe.threads):
         found = evaluate(
             cast(Any, model),
             test,
@@ -215,11 +237,14 @@ def is_first_process() -> bool:
 def make_objective(objective: Objective) -> Any:
     """The callable that training ascends.
 
+    Raises:
+        ValueError: if it names an estimator that is not there, or one that needs more samples.
+
     Example:
         >>> make_objective(Objective("iwae", samples=5))
         ImportanceWeighted(samples=5)
     """
-    return OBJECTIVES[objective.name](objective.samples)
+    return OBJECTIVES[objective.name](objective)
 
 
 def make_schedule(optimizer: Optimizer, *, epochs: int) -> Constant | Burda | Cosine:
@@ -275,8 +300,14 @@ def environment(device: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """So many CPU threads inside, as many as before outside."""
+def threads(count: int | None) -> Iterator[None]:
+    """So many CPU threads inside, as many as before outside; None changes nothing.
+
+    Example:
+        >>> with threads(1):
+        ...     print(torch.get_num_threads())
+        1
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(before if count is None else count)
     try:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ __all__ = ["image_sections", "to_images", "write_samples"]
 
 SAMPLES, SHOWN, COLUMNS = 100, 40, 20
 ABOUT_SAMPLES = "draws from the model: latents from the prior, pixels as the means that the decoder gives to them."
+ABOUT_COMPLETIONS = (
+    "test images, the upper half as it is, the lower as the pixel means that the model gives to it at one draw."
+)
 ABOUT_PAIRS = "its reconstruction: the pixel means at one draw of the posterior."
 
 
@@ -48,7 +51,7 @@ def write_samples(
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     config, model = load_model(run, device=device)
-    drawn = _draw(model, n, seed)
+    drawn = _draw(config, model, n=n, seed=seed)
     picture = out or run / "figures" / "draws.png"
     columns = min(COLUMNS, math.ceil(math.sqrt(n)))
     pictures.save(pictures.image_grid(to_images(drawn, config.shape), columns=columns, ink=_ink(config)), picture)
@@ -59,7 +62,8 @@ def write_samples(
 
 def image_sections(run: Path, config: Config, model: Any, *, seed: int) -> Iterator[str]:
     """Samples, and test images beside their reconstructions."""
-    drawn = to_images(_draw(model, SAMPLES, seed), config.shape)
+    drawn = to_images(_draw(config, model, n=SAMPLES, seed=seed), config.shape)
+    about = ABOUT_SAMPLES if hasattr(model, "sample") else ABOUT_COMPLETIONS
     compared, columns, rows = _compare(build(config.recipe, seed=config.seed), model, seed)
     band = to_images(compared, config.shape)
     seen = "below each the black and white that the model sees of it, then" if rows == 3 else "and below each"
@@ -77,7 +81,7 @@ def image_sections(run: Path, config: Config, model: Any, *, seed: int) -> Itera
             "samples",
             draw_samples,
             alt="A grid of images drawn from the model",
-            caption=f"{SAMPLES} {ABOUT_SAMPLES}",
+            caption=f"{SAMPLES} {about}",
             narrow=False,
         ),
     )
@@ -107,10 +111,14 @@ def _compare(experiment: Experiment, model: Any, seed: int) -> tuple[Tensor, int
     return band, columns, len(rows)
 
 
-def _draw(model: Any, n: int, seed: int) -> Tensor:
+def _draw(config: Config, model: Any, *, n: int, seed: int) -> Tensor:
+    """Images from nothing, or from a half where the model starts from one."""
     with _seeded(seed):
-        images: Tensor = model.sample(n)
-    return images
+        if hasattr(model, "sample"):
+            return cast(Tensor, model.sample(n))
+        test = build(config.recipe, seed=config.seed).test
+        given = test[torch.arange(n) % len(test)].to(next(model.parameters()).device)
+        return cast(Tensor, model.reconstruct(given))
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def recipe_entries(recipe: Recipe) -> list[tuple[str, str]]:
     return [
         ("data", f"{data.name}, split {data.split}, {pixels}{limit}"),
         ("model", f"{recipe.model.kind}, {recipe.model}, {recipe.model.likelihood.replace('_', ' ')} pixels"),
-        ("objective", f"{recipe.objective.name}, {samples}"),
+        ("objective", f"{recipe.objective}, {samples}"),
         ("training", f"{budget.epochs:,} epochs in batches of {budget.batch_size}"),
     ]
 
