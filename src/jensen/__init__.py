@@ -5,11 +5,33 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jensen import bounds, datasets, distributions, evaluation, layers, models, recipes, report, training
+    from jensen import (
+        bounds,
+        datasets,
+        distributions,
+        evaluation,
+        gradients,
+        layers,
+        models,
+        recipes,
+        report,
+        training,
+    )
 
 __version__ = "0.1.0"
 
-__all__ = ["bounds", "datasets", "distributions", "evaluation", "layers", "models", "recipes", "report", "training"]
+__all__ = [
+    "bounds",
+    "datasets",
+    "distributions",
+    "evaluation",
+    "gradients",
+    "layers",
+    "models",
+    "recipes",
+    "report",
+    "training",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

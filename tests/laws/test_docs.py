@@ -141,6 +141,8 @@ def misunderstood(text: str) -> list[str]:
             options = parsing.parse(words)
             if words[0] == "fit":
                 recipes.get(options.recipe)
+            if words[0] == "run":
+                recipes.studies.get(options.study)
         except (parsing.UsageError, ValueError) as error:
             found.append(f"jensen {' '.join(words)}: {error}")
         except SystemExit as stop:
@@ -155,7 +157,14 @@ def test_the_command_lines_are_understood(page):
 
 
 @pytest.mark.parametrize(
-    "line", ["jensen fti", "jensen fit iwae-digits --sample 5", "jensen fit iwae-mnits", "jensen fit --epochs x"]
+    "line",
+    [
+        "jensen fti",
+        "jensen fit iwae-digits --sample 5",
+        "jensen fit iwae-mnits",
+        "jensen fit --epochs x",
+        "jensen run toy",
+    ],
 )
 def test_a_wrong_command_line_is_caught(line):
     assert len(misunderstood(f"```bash\n{line}\n```\n")) == 1
