@@ -6,9 +6,21 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent
+from torch.distributions.constraints import Constraint
 
-__all__ = ["Cost", "UnsupportedError", "check_samples", "draw", "evaluate", "seeded", "worth"]
+__all__ = [
+    "Cost",
+    "UnsupportedError",
+    "base_of",
+    "check_samples",
+    "draw",
+    "evaluate",
+    "is_discrete",
+    "seeded",
+    "support_of",
+    "worth",
+]
 
 Cost = Callable[[Tensor], Tensor]
 """Maps samples `(K, *batch, *event)` to costs `(K, *batch)`."""
@@ -74,6 +86,26 @@ def _call(f: Callable[[Tensor], Any], z: Tensor) -> Any:
         if z.requires_grad and "requires grad" in str(error):
             raise UnsupportedError(f"f is not differentiable in its sample ({error}); use score_function") from error
         raise
+
+
+def base_of(q: Distribution) -> Distribution:
+    """What `Independent` is wrapped around, however often."""
+    while isinstance(q, Independent):
+        q = q.base_dist
+    return q
+
+
+def support_of(q: Distribution) -> Constraint | None:
+    """Where the draws lie, or None where `q` does not say."""
+    try:
+        return q.support
+    except (NotImplementedError, AttributeError):
+        return None
+
+
+def is_discrete(q: Distribution, *, unsaid: bool) -> bool:
+    """Whether `q` is discrete; `unsaid` where it does not say."""
+    return bool(getattr(support_of(q), "is_discrete", unsaid))
 
 
 def worth(value: Tensor, surrogate: Tensor) -> Tensor:

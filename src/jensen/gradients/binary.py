@@ -2,9 +2,9 @@
 
 import torch
 from torch import Generator, Tensor
-from torch.distributions import Distribution, Independent, constraints
+from torch.distributions import Distribution, constraints
 
-from jensen.gradients._parts import UnsupportedError
+from jensen.gradients._parts import UnsupportedError, base_of, support_of
 
 __all__ = ["antithetic_pair", "binary_logits", "pulled", "uniform_noise"]
 
@@ -24,9 +24,7 @@ def binary_logits(q: Distribution) -> Tensor:
         >>> binary_logits(Independent(Bernoulli(torch.tensor([0.5, 0.75])), 1))
         tensor([0.0000, 1.0986])
     """
-    base: Distribution = q
-    while isinstance(base, Independent):
-        base = base.base_dist
+    base = base_of(q)
     shape = q.batch_shape + q.event_shape
     logits = getattr(base, "logits", None) if _takes_bits(base) else None
     if not isinstance(logits, Tensor) or logits.shape != shape:
@@ -73,10 +71,7 @@ def pulled(difference: Tensor, weight: Tensor, logits: Tensor) -> Tensor:
 
 
 def _takes_bits(q: Distribution) -> bool:
-    try:
-        support = q.support
-    except (NotImplementedError, AttributeError):
-        return False
+    support = support_of(q)
     while isinstance(support, constraints.independent):
         support = support.base_constraint
     return support is constraints.boolean

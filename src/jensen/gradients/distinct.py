@@ -15,7 +15,7 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
-from jensen.gradients._parts import UnsupportedError, check_samples, draw
+from jensen.gradients._parts import UnsupportedError, check_samples, draw, is_discrete, support_of
 from jensen.gradients.beam import gumbel_like
 from jensen.gradients.products import TABLE, Factors, factors, first_different, pick, race
 from jensen.gradients.states import domain_size, log_prob_table
@@ -119,23 +119,12 @@ def _from_product(product: Factors, k: int, generator: Generator | None) -> Dist
 
 
 def _from_stream(q: Distribution, k: int, generator: Generator | None) -> Distinct:
-    if not _is_discrete(q):
+    if not is_discrete(q, unsaid=True):
         raise UnsupportedError(f"{type(q).__name__} is continuous; use score_function, or pathwise if it has rsample")
     shape = (k, *q.batch_shape, *q.event_shape)
     flat = (k, *q.batch_shape, q.event_shape.numel())
     values = first_different(lambda: draw(q, k, generator).reshape(flat), k).reshape(shape)
-    if _support(q) is None and not torch.equal(values, values.round()):
+    if support_of(q) is None and not torch.equal(values, values.round()):
         raise UnsupportedError(f"{type(q).__name__} draws fractions and has no support; a discrete one must declare it")
     log_prob = q.log_prob(values)
     return Distinct(values, log_prob, *race(log_prob.detach(), generator))
-
-
-def _is_discrete(q: Distribution) -> bool:
-    return bool(getattr(_support(q), "is_discrete", True))
-
-
-def _support(q: Distribution) -> object:
-    try:
-        return q.support
-    except (NotImplementedError, AttributeError):
-        return None

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
-from torch.distributions import Distribution, Independent
+from torch.distributions import Distribution
 
-from jensen.gradients._parts import Cost, UnsupportedError, check_samples, evaluate, seeded
+from jensen.gradients._parts import Cost, UnsupportedError, base_of, check_samples, evaluate, is_discrete, seeded
 from jensen.gradients.graph import reaches
 from jensen.gradients.pathwise import kernel as pathwise
 from jensen.gradients.registry import get
@@ -158,14 +158,7 @@ def _by_draws(q: Distribution, samples: int) -> Choice:
 
 def _reparameterized(q: Distribution) -> bool:
     """Whether `rsample` is a smooth function of the parameters, and not a straight-through substitute."""
-    base = q
-    while isinstance(base, Independent):
-        base = base.base_dist
-    try:
-        discrete = base.support is not None and base.support.is_discrete
-    except (NotImplementedError, AttributeError):
-        discrete = False
-    return bool(getattr(q, "has_rsample", False)) and not discrete
+    return bool(getattr(q, "has_rsample", False)) and not is_discrete(base_of(q), unsaid=False)
 
 
 def _follows(f: Cost, q: Distribution) -> bool:

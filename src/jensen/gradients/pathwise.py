@@ -12,9 +12,9 @@ References:
 
 import torch
 from torch import Generator, Tensor
-from torch.distributions import Distribution, Independent
+from torch.distributions import Distribution
 
-from jensen.gradients._parts import Cost, UnsupportedError, check_samples, evaluate, seeded
+from jensen.gradients._parts import Cost, UnsupportedError, base_of, check_samples, evaluate, is_discrete, seeded
 from jensen.gradients.graph import check_differentiable
 
 __all__ = ["kernel", "pathwise"]
@@ -72,15 +72,9 @@ def pathwise(f: Cost, q: Distribution, *, samples: int = 1, generator: Generator
 
 def _check_path(q: Distribution) -> None:
     """Refuse what has no `rsample`, and what only pretends to."""
-    base = q
-    while isinstance(base, Independent):
-        base = base.base_dist
+    base = base_of(q)
     name = type(base).__name__
     if not getattr(q, "has_rsample", False):
         raise UnsupportedError(f"{name} has no rsample; use score_function, or enumerate_exact if it is discrete")
-    try:
-        discrete = base.support is not None and base.support.is_discrete
-    except (NotImplementedError, AttributeError):
-        return
-    if discrete:
+    if is_discrete(base, unsaid=False):
         raise UnsupportedError(f"{name} is discrete: its rsample is a biased substitute; use straight_through")

@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
-from torch.distributions import Bernoulli, Categorical, Distribution, Independent, OneHotCategorical
+from torch.distributions import Bernoulli, Categorical, Distribution, OneHotCategorical
 from torch.nn.functional import softplus
 
 from jensen.distributions.finite import Finite
 from jensen.distributions.independent_bernoulli import IndependentBernoulli
+from jensen.gradients._parts import base_of
 from jensen.gradients.beam import gumbel_like, log_waits
 from jensen.gradients.prefixes import one_by_one
 
@@ -73,9 +74,7 @@ def factors(q: Distribution) -> Factors | None:
         >>> factors(Independent(Categorical(torch.ones(5, 3, 4)), 1)).log_prob.shape
         torch.Size([5, 3, 4])
     """
-    base = q
-    while isinstance(base, Independent):
-        base = base.base_dist
+    base = base_of(q)
     found = _single(base)
     if found is None:
         return None

@@ -20,6 +20,7 @@ from jensen.gradients.multi_sample import kernel as multi_sample
 from jensen.gradients.registry import Cost, get
 from jensen.gradients.relax import relax_with_variance
 from jensen.gradients.vimco import kernel as vimco
+from jensen.training.objectives import _worth
 
 __all__ = ["LEARNED", "MULTI_SAMPLE", "RELAXED", "Estimated"]
 
@@ -191,7 +192,3 @@ def _options(method: str) -> list[str]:
     function = kernels[method] if method in kernels else get(method).function
     keywords = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
     return [name for name in keywords if name not in ("samples", "generator")]
-
-
-def _worth(value: Tensor, surrogate: Tensor) -> Tensor:
-    return value.detach() + (surrogate - surrogate.detach())
