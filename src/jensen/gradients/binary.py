@@ -20,7 +20,7 @@ def binary_logits(q: Distribution) -> Tensor:
         UnsupportedError: if `q` is something else.
 
     Example:
-        >>> from torch.distributions import Bernoulli
+        >>> from torch.distributions import Bernoulli, Independent
         >>> binary_logits(Independent(Bernoulli(torch.tensor([0.5, 0.75])), 1))
         tensor([0.0000, 1.0986])
     """
