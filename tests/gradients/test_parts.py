@@ -5,7 +5,8 @@ import torch
 from torch.distributions import Bernoulli, Independent, Normal, OneHotCategorical
 from torch.testing import assert_close
 
-from jensen.gradients._parts import UnsupportedError, check_samples, draw, evaluate, seeded, worth
+from jensen._random import seeded
+from jensen.gradients._parts import UnsupportedError, check_samples, draw, evaluate, worth
 
 
 def test_a_value_keeps_its_worth_and_gains_a_gradient():

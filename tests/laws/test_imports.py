@@ -8,7 +8,9 @@ import pytest
 from package_source import ROOT, Source, dotted, sources, synthetic
 
 FLOORS = (
-    ("_math", "_contracts"),
+    ("_math", "_contracts", "_random", "_evidence", "_chains", "_pareto"),
+    ("_priors",),
+    ("_targets",),
     ("distributions", "bounds"),
     ("gradients", "information", "samplers", "asymptotics", "datasets"),
     ("evidence", "layers", "phylogenetics"),
@@ -19,12 +21,13 @@ FLOORS = (
     ("__main__",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-CORE = frozenset(FLOORS[0])
-BELOW_MODELS = frozenset(room for room, number in FLOOR.items() if number <= 3)
+CORE = frozenset(room for room in FLOOR if room.startswith("_") and room != "__main__")
+BELOW_MODELS = frozenset(room for room, number in FLOOR.items() if number < FLOOR["models"])
 
 MAY_IMPORT = {
-    "_math": frozenset(),
-    "_contracts": frozenset(),
+    **dict.fromkeys(FLOORS[0], frozenset()),
+    "_priors": frozenset(FLOORS[0]),
+    "_targets": frozenset({*FLOORS[0], "_priors"}),
     "distributions": CORE,
     "bounds": CORE,
     "gradients": CORE | {"distributions"},
@@ -32,7 +35,7 @@ MAY_IMPORT = {
     "samplers": CORE | {"distributions"},
     "asymptotics": CORE,
     "datasets": CORE | {"distributions"},
-    "evidence": CORE | {"bounds"},
+    "evidence": CORE | {"bounds", "asymptotics"},
     "layers": CORE | {"distributions", "information"},
     "phylogenetics": CORE | {"distributions"},
     "models": BELOW_MODELS - {"datasets", "samplers"},
@@ -43,7 +46,7 @@ MAY_IMPORT = {
     "cli": CORE | {"recipes", "training", "evaluation", "evidence", "report"},
     "__main__": frozenset({"cli"}),
 }
-DRIVERS = {"jensen.evidence.driver": frozenset({"samplers"})}
+DRIVERS = dict.fromkeys(("jensen.evidence.driver", "jensen.evidence.runs"), frozenset({"samplers"}))
 STANDARD_LIBRARY = sys.stdlib_module_names
 
 
@@ -95,11 +98,15 @@ def wrong_rooms(source: Source) -> list[str]:
 
 
 def foreign_libraries(source: Source) -> list[str]:
-    """On floor 0 only torch is imported."""
+    """On the lowest floors only torch is imported, and each other."""
     if room_of(source.module) not in CORE:
         return []
     roots = ((line, name, name.split(".")[0]) for line, name in imported(source))
-    return [f"{source.module}:{line}: {name}" for line, name, root in roots if root not in {"torch", *STANDARD_LIBRARY}]
+    return [
+        f"{source.module}:{line}: {name}"
+        for line, name, root in roots
+        if root not in {"torch", "jensen", *STANDARD_LIBRARY}
+    ]
 
 
 def borrowed_private_names(source: Source) -> list[str]:

@@ -1,13 +1,14 @@
 """What every estimator's driver does: draw, call `f` once, keep the value."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 from torch.distributions import Distribution, Independent
 from torch.distributions.constraints import Constraint
+
+from jensen._random import seeded
 
 __all__ = [
     "Cost",
@@ -17,7 +18,6 @@ __all__ = [
     "draw",
     "evaluate",
     "is_discrete",
-    "seeded",
     "support_of",
     "worth",
 ]
@@ -44,20 +44,6 @@ def draw(q: Distribution, samples: int, generator: Generator | None = None) -> T
     """`samples` draws without a gradient, `(K, *batch, *event)`."""
     with seeded(generator), torch.no_grad():
         return q.sample(torch.Size((samples,)))
-
-
-@contextmanager
-def seeded(generator: Generator | None) -> Iterator[None]:
-    """Let the draws inside follow `generator`, which `torch.distributions` cannot take, and nothing else notice."""
-    if generator is None:
-        yield
-        return
-    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    place = generator.device
-    with torch.random.fork_rng([] if place.type == "cpu" else [place]):
-        source = torch.default_generator if place.type == "cpu" else torch.cuda.default_generators[place.index or 0]
-        source.manual_seed(seed)
-        yield
 
 
 def evaluate(f: Cost, z: Tensor, q: Distribution) -> Tensor:

@@ -14,7 +14,8 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
-from jensen.gradients._parts import Cost, UnsupportedError, base_of, check_samples, evaluate, is_discrete, seeded
+from jensen._random import seeded
+from jensen.gradients._parts import Cost, UnsupportedError, base_of, check_samples, evaluate, is_discrete
 from jensen.gradients.graph import reaches
 from jensen.gradients.pathwise import kernel as pathwise
 from jensen.gradients.registry import get

@@ -32,8 +32,9 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
+from jensen._random import seeded
 from jensen.distributions import DiagonalNormal, IndependentBernoulli, StandardNormal
-from jensen.gradients._parts import Cost, UnsupportedError, check_samples, draw, evaluate, seeded, worth
+from jensen.gradients._parts import Cost, UnsupportedError, check_samples, draw, evaluate, worth
 from jensen.gradients.states import domain_size, log_prob_table
 
 __all__ = ["discrete_kernel", "discrete_points", "gaussian_kernel", "gaussian_points", "measure_valued"]

@@ -1,0 +1,288 @@
+"""What has an evidence: a log-likelihood under a normalised prior, seen from an unconstrained space."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from jensen._priors import Factor, JointPrior, Values
+from jensen._random import seeded, seeded_generator
+
+__all__ = ["Draws", "Parameters", "Target"]
+
+Parameters = Tensor | dict[str, Tensor]
+"""Points in the model's own space: `(*, *event)`, or one such tensor for each name."""
+
+
+class Draws(NamedTuple):
+    r"""Points in the unconstrained space, with the two log-densities that a target has there.
+
+    Attributes:
+        points: `(S, C, d)`: draws first, then independent chains.
+        log_likelihood: $\log p(y \mid \theta)$, `(S, C)`.
+        log_prior: log-prior of the unconstrained point, the log-Jacobian included, `(S, C)`.
+    """
+
+    points: Tensor
+    log_likelihood: Tensor
+    log_prior: Tensor
+
+    @property
+    def log_joint(self) -> Tensor:
+        """Log of the unnormalised posterior density of the unconstrained points, `(S, C)`."""
+        return self.log_likelihood + self.log_prior
+
+
+class Target:
+    r"""A likelihood and a prior, whose evidence is asked for.
+
+    $$Z = \int p(y \mid \theta)\, p(\theta)\, d\theta$$
+
+    Every parameter is mapped to real coordinates $u$ by `torch.distributions.biject_to`, so that samplers and
+    proposals meet no boundary; the log-prior of $u$ holds the log-Jacobian. The prior must be normalised, and the
+    likelihood must keep its constants: what `log_likelihood` drops is missing from $\log Z$. How to notice: at any
+    point it must agree with the sum of `log_prob` of the data's own distribution.
+
+    Computing is in the prior's own precision; give it float64 parameters (`Normal(torch.zeros(5).double(), 1.0)`).
+
+    Args:
+        log_likelihood: maps a batch of points to log-likelihoods in nats, `(N,)`. With one prior it gets `(N, *event)`,
+            with named priors each parameter by its name. Methods with gradients ask that torch can differentiate it.
+        prior: a distribution of which every batch axis counts as part of one point (`Normal(torch.zeros(5), 1.0)` is
+            five parameters); or distributions by name. In the second form a prior may also be a function whose
+            arguments are named like parameters before it, `lambda scale: Normal(0.0, scale)`. It gets `(N, *event)`
+            tensors and returns a distribution over `(N, *event)`.
+        pointwise: the same log-likelihood for each of the M independent observations, `(N, M)`, for predictive scores.
+        exact: the log-evidence where it is known, in nats, to be shown beside estimates.
+
+    Raises:
+        ValueError: if the prior is absent, discrete, improper or without a bijection to real numbers; if a function
+            takes no batch or returns another shape; and whenever it raises, naming the first offending point.
+
+    Example:
+        >>> from torch.distributions import Beta, Binomial
+        >>> prior = Beta(*torch.ones(2).double())
+        >>> target = Target(lambda p: Binomial(10, p).log_prob(torch.tensor(2.0)), prior)
+        >>> target
+        Target(dim=1, parameters=theta)
+        >>> target.log_terms(torch.zeros(1, 1).double())
+        tensor([[-3.1248],
+                [-1.3863]], dtype=torch.float64)
+    """
+
+    def __init__(
+        self,
+        log_likelihood: Callable[..., Tensor],
+        prior: Distribution | Mapping[str, Factor],
+        *,
+        pointwise: Callable[..., Tensor] | None = None,
+        exact: float | None = None,
+    ) -> None:
+        if not callable(log_likelihood):
+            raise ValueError(f"log_likelihood must be a function of parameters, got {type(log_likelihood).__name__}")
+        self.prior = prior
+        self.exact = exact
+        self.is_named = isinstance(prior, Mapping)
+        self._joint_prior = JointPrior(_by_name(prior))
+        self._log_likelihood = log_likelihood
+        self._pointwise = pointwise
+        probe = self.sample_prior(3, generator=seeded_generator(0))
+        self.dtype, self.device = probe.dtype, probe.device
+        self._check(probe)
+
+    @classmethod
+    def from_density(
+        cls,
+        log_density: Callable[..., Tensor],
+        reference: Distribution | Mapping[str, Factor],
+        *,
+        exact: float | None = None,
+    ) -> "Target":
+        r"""A target whose evidence is the integral $\int \tilde p(\theta)\, d\theta$ of any density.
+
+        The reference takes the prior's place and $\log \tilde p - \log r$ the log-likelihood's, which leaves the
+        integral as it is. The reference must be positive wherever $\tilde p$ is; samplers start there.
+
+        Args:
+            log_density: $\log \tilde p$, called like a log-likelihood.
+            reference: a normalised distribution, or several by name.
+            exact: the logarithm of the integral where it is known.
+
+        Example:
+            >>> from torch.distributions import Normal
+            >>> wide = Normal(torch.zeros(2).double(), 3.0)
+            >>> Target.from_density(lambda x: -(x**2).sum(-1) / 2, wide).log_joint(torch.zeros(1, 2).double())
+            tensor([0.], dtype=torch.float64)
+        """
+        joint = JointPrior(_by_name(reference))
+
+        def log_ratio(*point: Tensor, **named: Tensor) -> Tensor:
+            return log_density(*point, **named) - joint.log_prob(named or {"theta": point[0]})
+
+        return cls(log_ratio, reference, exact=exact)
+
+    @property
+    def dim(self) -> int:
+        """How many real coordinates a point has."""
+        return self._joint_prior.dim
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters' names; `theta` where the prior has none."""
+        return tuple(self._joint_prior.blocks)
+
+    @property
+    def shapes(self) -> dict[str, torch.Size]:
+        """The shape of each parameter in the model's own space."""
+        return {name: block.shape for name, block in self._joint_prior.blocks.items()}
+
+    @property
+    def is_positive(self) -> bool:
+        """Whether every coordinate of every parameter is a positive number, and no more is asked of it."""
+        return self._joint_prior.is_positive
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether the log-likelihood of each observation is known."""
+        return self._pointwise is not None
+
+    def constrain(self, points: Tensor) -> Parameters:
+        """From real coordinates `(*, d)` to the model's own space, `(*, *event)` for each parameter."""
+        self._check_width(points)
+        values = self._joint_prior.constrain(points)
+        return values if self.is_named else values["theta"]
+
+    def unconstrain(self, parameters: Parameters | Values) -> Tensor:
+        """From the model's own space to real coordinates, the inverse of `constrain`.
+
+        Raises:
+            ValueError: if a name is missing or unknown, or a shape does not fit.
+        """
+        return self._joint_prior.unconstrain({"theta": parameters} if isinstance(parameters, Tensor) else parameters)
+
+    def log_jacobian(self, points: Tensor) -> Tensor:
+        r"""$\log \lvert d\theta / du \rvert$ at points `(*, d)`, `(*)`."""
+        self._check_width(points)
+        return self._joint_prior.log_jacobian(points)
+
+    def log_terms(self, points: Tensor) -> Tensor:
+        """Log-likelihood and log-prior (with log-Jacobian) of unconstrained points `(N, d)`, stacked to `(2, N)`.
+
+        NaN and `-inf` are passed on as they are; a sampler counts them and rejects the point.
+
+        Raises:
+            ValueError: if a function of the user's raises, naming the first offending point; or returns another
+                shape.
+        """
+        self._check_width(points)
+        values = self._joint_prior.constrain(points)
+        log_prior = _guarded("the prior", self._joint_prior.log_prob, values) + self._joint_prior.log_jacobian(points)
+        log_likelihood = _guarded("log_likelihood", self._call(self._log_likelihood), values)
+        return torch.stack([log_likelihood, log_prior.to(log_likelihood.dtype)])
+
+    def log_joint(self, points: Tensor) -> Tensor:
+        """Log of the unnormalised posterior density at unconstrained points `(N, d)`, `(N,)`."""
+        return self.log_terms(points).sum(0)
+
+    def pointwise(self, points: Tensor) -> Tensor:
+        """The log-likelihood of each observation at unconstrained points `(N, d)`, `(N, M)`.
+
+        Raises:
+            ValueError: if the target was made without it, or it does not sum to `log_likelihood`.
+        """
+        if self._pointwise is None:
+            raise ValueError(
+                "this target has no pointwise log-likelihood; make it with Target(..., pointwise=function)"
+            )
+        values = self._joint_prior.constrain(points)
+        terms = _guarded("pointwise", self._call(self._pointwise), values, ndim=2)
+        whole = _guarded("log_likelihood", self._call(self._log_likelihood), values)
+        apart = (terms.sum(-1) - whole).abs()
+        worst = float((apart / (1 + whole.abs())).nan_to_num(0.0, 0.0, 0.0).max())
+        if worst > 1e-4:
+            raise ValueError(
+                f"pointwise sums to another log-likelihood: they differ by up to {float(apart.max()):.3g} nats"
+            )
+        return terms
+
+    def sample_prior(self, count: int, *, generator: Generator | None = None) -> Tensor:
+        """Unconstrained points of the prior, `(count, d)`."""
+        if count < 1:
+            raise ValueError(f"count must be at least 1, got {count}")
+        with seeded(generator):
+            return self._joint_prior.unconstrain(self._joint_prior.sample(count))
+
+    def __repr__(self) -> str:
+        """The dimension and the names."""
+        return f"Target(dim={self.dim}, parameters={', '.join(self.names)})"
+
+    def _call(self, function: Callable[..., Tensor]) -> Callable[[Values], Tensor]:
+        return (lambda values: function(**values)) if self.is_named else (lambda values: function(values["theta"]))
+
+    def _check_width(self, points: Tensor) -> None:
+        if points.ndim < 1 or points.shape[-1] != self.dim:
+            raise ValueError(f"points have shape {tuple(points.shape)}; expected (*, d) = (*, {self.dim})")
+
+    def _check(self, probe: Tensor) -> None:
+        """Try the functions on three draws of the prior; torch's own checks may refuse some of them, but not all."""
+        log_prior = self.log_terms(probe)[1]
+        if not bool(log_prior.isfinite().all()):
+            raise ValueError(
+                f"draws of the prior have log-densities {log_prior.tolist()}: it is improper, or not a density"
+            )
+        errors = []
+        for point in probe[:, None]:
+            try:
+                self._call(self._log_likelihood)(self._joint_prior.constrain(point))
+            except ValueError as error:
+                errors.append(error)
+        if len(errors) == len(probe):
+            raise ValueError(f"log_likelihood raised ValueError at every draw of the prior: {errors[0]}") from errors[0]
+
+
+def _by_name(prior: Distribution | Mapping[str, Factor]) -> dict[str, Factor]:
+    return dict(prior) if isinstance(prior, Mapping) else {"theta": prior}
+
+
+def _guarded(what: str, function: Callable[[Values], Tensor], values: Values, *, ndim: int = 1) -> Tensor:
+    count = next(iter(values.values())).shape[0]
+    try:
+        with _unvalidated():
+            result = function(values)
+    except Exception as error:
+        raise ValueError(_blame(what, function, values, error)) from error
+    kind: object = result
+    if not isinstance(kind, Tensor) or kind.ndim != ndim or kind.shape[0] != count:
+        shape = tuple(kind.shape) if isinstance(kind, Tensor) else type(kind).__name__
+        wanted = f"({count},)" if ndim == 1 else f"({count}, M)"
+        raise ValueError(
+            f"{what} returned {shape} for {count} points; expected {wanted}: it must take a batch of points "
+            "(torch.vmap makes such a function of one that takes a single point)"
+        )
+    return result
+
+
+def _blame(what: str, function: Callable[[Values], Tensor], values: Values, error: Exception) -> str:
+    count = next(iter(values.values())).shape[0]
+    for i in range(count):
+        one = {name: value[i : i + 1] for name, value in values.items()}
+        try:
+            function(one)
+        except Exception as again:
+            point = ", ".join(f"{name} = {value[0].tolist()}" for name, value in one.items())
+            return f"{what} raised {type(again).__name__}: {again}; first at {point}"
+    return f"{what} raised {type(error).__name__}: {error}; on a batch of {count} points, but on none of them alone"
+
+
+@contextmanager
+def _unvalidated() -> Iterator[None]:
+    """No checks of `torch.distributions` at points that a sampler only tries: there a scale may be 0."""
+    before = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(before)

@@ -1,0 +1,3 @@
+"""Expansions of integrals with a large parameter."""
+
+__all__: list[str] = []
