@@ -6,30 +6,36 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jensen import (
+        asymptotics,
         bounds,
         datasets,
         distributions,
         evaluation,
+        evidence,
         gradients,
         layers,
         models,
         recipes,
         report,
+        samplers,
         training,
     )
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "asymptotics",
     "bounds",
     "datasets",
     "distributions",
     "evaluation",
+    "evidence",
     "gradients",
     "layers",
     "models",
     "recipes",
     "report",
+    "samplers",
     "training",
 ]
 

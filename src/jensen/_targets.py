@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from typing import NamedTuple
 
 import torch
@@ -214,6 +215,25 @@ class Target:
             raise ValueError(f"count must be at least 1, got {count}")
         with seeded(generator):
             return self._joint_prior.unconstrain(self._joint_prior.sample(count))
+
+    def watched(self, callback: Callable[[int], None]) -> "Target":
+        """The same target, which tells `callback` at how many points its log-likelihood is asked for.
+
+        Example:
+            >>> from torch.distributions import Normal
+            >>> asked = []
+            >>> target = Target(lambda x: -(x**2), Normal(torch.tensor(0.0).double(), 1.0)).watched(asked.append)
+            >>> target.log_joint(torch.zeros(5, 1).double()).shape, asked
+            (torch.Size([5]), [5])
+        """
+
+        def log_likelihood(*point: Tensor, **named: Tensor) -> Tensor:
+            callback(len(point[0] if point else next(iter(named.values()))))
+            return self._log_likelihood(*point, **named)
+
+        watched = copy(self)
+        watched._log_likelihood = log_likelihood
+        return watched
 
     def __repr__(self) -> str:
         """The dimension and the names."""
