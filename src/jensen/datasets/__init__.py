@@ -1,6 +1,6 @@
 """Real images with fixed splits and checksums, binarisation, and synthetic worlds with known answers."""
 
-from jensen.datasets import binarized_mnist, celegans, digits, frey, mnist, omniglot, synthetic, worms
+from jensen.datasets import binarized_mnist, celegans, digits, frey, mnist, omniglot, pima, synthetic, targets, worms
 from jensen.datasets._fetch import CorruptFileError, DownloadError
 from jensen.datasets.binarize import DynamicBinarization, binarize, fixed_binarization
 from jensen.datasets.images import Images, Labels
@@ -22,6 +22,8 @@ __all__ = [
     "mnist",
     "names",
     "omniglot",
+    "pima",
     "synthetic",
+    "targets",
     "worms",
 ]
