@@ -1,0 +1,183 @@
+"""Several estimates of one evidence, side by side: where they agree, and where not."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from jensen._evidence import Evidence
+from jensen.evidence.accounts import Cost
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["APART", "Comparison"]
+
+APART = 3.0
+"""Combined standard errors beyond which two estimates are said to differ."""
+
+ROUNDING = 1e-8
+"""A difference, relative to log Z, that is none."""
+
+COLUMNS = ("method", "log Z", "error", "seconds", "evaluations", "verdict")
+SIGNS = {"estimate": "", "approximation": "≈ ", "bound": "≥ ", "score": ""}
+
+
+@dataclass(frozen=True)
+class Comparison(Mapping[str, Evidence]):
+    """What several methods said of one target, by name.
+
+    Attributes:
+        results: of each method that came to an end.
+        costs: of each, with everything that it rests on, as if it had been run alone.
+        failures: why the others did not.
+        exact: the log-evidence where it is known.
+
+    Example:
+        >>> results = {"bridge": Evidence(-2.398, 0.002), "naive": Evidence(-2.31, 0.01)}
+        >>> costs = {"bridge": Cost(0.1, 5000), "naive": Cost(0.01, 10000)}
+        >>> comparison = Comparison(results, costs, exact=-2.39790)
+        >>> comparison["bridge"].log_z, comparison.disagreements
+        (-2.398, (('bridge', 'naive', 8.6...),))
+        >>> comparison.verdict("naive")
+        '8.8 errors above the exact value'
+    """
+
+    results: Mapping[str, Evidence]
+    costs: Mapping[str, Cost]
+    failures: Mapping[str, str] = field(default_factory=dict)
+    exact: float | None = None
+
+    def __getitem__(self, name: str) -> Evidence:
+        """The result of one method.
+
+        Raises:
+            KeyError: if it was not asked for, or failed, saying why.
+        """
+        if name in self.failures:
+            raise KeyError(f"{name} failed: {self.failures[name]}")
+        if name not in self.results:
+            raise KeyError(f"{name} was not asked for; there are: {', '.join(self.results)}")
+        return self.results[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the methods that came to an end."""
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        """How many they are."""
+        return len(self.results)
+
+    @property
+    def disagreements(self) -> tuple[tuple[str, str, float], ...]:
+        """Pairs of estimates further apart than `APART` combined standard errors, and how far, the farthest first."""
+        found = []
+        for (a, first), (b, second) in combinations(self._judged.items(), 2):
+            distance = _distance(first.log_z - second.log_z, math.hypot(first.std_error, second.std_error), first.log_z)
+            if distance > APART:
+                found.append((a, b, distance))
+        return tuple(sorted(found, key=lambda each: -each[2]))
+
+    @property
+    def reference(self) -> str | None:
+        """The estimate that the others are held against: of those without a warning the one of least error."""
+        calm = {name: each for name, each in self._judged.items() if not each.warnings} or self._judged
+        return min(calm, key=lambda name: calm[name].std_error, default=None)
+
+    def verdict(self, name: str) -> str:
+        """One line on a method: how far from the truth, or from the reference."""
+        evidence = self[name]
+        if evidence.kind == "score":
+            return "a score, no estimate of log Z"
+        known, what, error = self._truth(name)
+        if known is None:
+            return "the reference" if math.isfinite(evidence.std_error) else "no error bar"
+        off = evidence.log_z - known
+        side = "above" if off > 0 else "below"
+        if evidence.kind == "bound":
+            return f"{abs(off):.3g} nats {side} {what}"
+        if not math.isfinite(evidence.std_error):
+            return f"no error bar; {abs(off):.2g} nats {side} {what}"
+        distance = _distance(off, math.hypot(evidence.std_error, error), known)
+        if distance <= APART:
+            return f"agrees with {what}" + (f" ({distance:.1f} errors)" if distance > 0 else "")
+        return f"{distance:.1f} errors {side} {what}"
+
+    def table(self) -> Table:
+        """The comparison for a terminal, the failures and warnings below it."""
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, caption_justify="left")
+        for i, column in enumerate(COLUMNS):
+            table.add_column(column, justify="right" if 0 < i < 5 else "left", no_wrap=i < 5)
+        if self.exact is not None:
+            table.add_row("exact", f"{self.exact:.4f}", "", "", "", "", style="bold")
+        for name in self:
+            table.add_row(*self.cells(name))
+        for name, reason in self.failures.items():
+            table.add_row(name, "–", "", "", "", f"failed: {reason}", style="dim")
+        return table
+
+    def cells(self, name: str) -> tuple[str, str, str, str, str, str]:
+        """A method's row as text: name, log Z, error, seconds, evaluations, verdict."""
+        evidence, cost = self[name], self.costs[name]
+        error = evidence.std_error
+        digits = min(max(1 - math.floor(math.log10(error)), 1), 8) if 0 < error < math.inf else 4
+        written = "–" if math.isnan(error) else f"{error:.{digits}f}" if error > 0 else "0"
+        value = f"{SIGNS[evidence.kind]}{evidence.log_z:.{digits}f}"
+        return name, value, written, f"{cost.seconds:.2f}", f"{cost.evaluations:,}", self.verdict(name)
+
+    def notes(self) -> tuple[str, ...]:
+        """Every method's warnings and every disagreement, as sentences."""
+        warned = [f"{name}: {sentence}" for name, each in self.results.items() for sentence in each.warnings]
+        apart = [f"{a} and {b} differ by {distance:.1f} combined errors" for a, b, distance in self.disagreements]
+        return (*apart, *warned)
+
+    def picture(self, path: Path | str | None = None) -> "Figure":
+        """Every value with a bar of two standard errors, the exact value as a line.
+
+        Args:
+            path: where to write it, too; the ending says in which format.
+        """
+        from jensen.evidence.picture import draw
+
+        figure = draw(self)
+        if path is not None:
+            figure.savefig(path)
+        return figure
+
+    def __str__(self) -> str:
+        """The table as plain text, with the notes."""
+        console = Console(width=150, no_color=True)
+        with console.capture() as text:
+            console.print(self.table())
+            for note in self.notes():
+                console.print(f"note: {note}", soft_wrap=True, highlight=False)
+        return "\n".join(line.rstrip() for line in text.get().strip("\n").splitlines())
+
+    @property
+    def _judged(self) -> dict[str, Evidence]:
+        return {
+            name: each
+            for name, each in self.results.items()
+            if each.kind == "estimate" and math.isfinite(each.std_error) and math.isfinite(each.log_z)
+        }
+
+    def _truth(self, name: str) -> tuple[float | None, str, float]:
+        if self.exact is not None:
+            return self.exact, "the exact value", 0.0
+        reference = self.reference
+        if reference is None or reference == name:
+            return None, "", 0.0
+        return self[reference].log_z, reference, self[reference].std_error
+
+
+def _distance(difference: float, error: float, size: float) -> float:
+    """A difference in standard errors; one within rounding is none."""
+    if abs(difference) <= ROUNDING * (1 + abs(size)):
+        return 0.0
+    return abs(difference) / error if error > 0 else math.inf
