@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from jensen import recipes
-from jensen.cli.options import Audit, Command, Evaluate, Fit, List, Report, Resume, RunStudy, Sample
-from jensen.recipes import studies
+from jensen.cli.options import Audit, Command, Evaluate, Evidence, Fit, List, Report, Resume, RunStudy, Sample
+from jensen.recipes import evidences, studies
 from jensen.recipes.config import CONFIG, Config, read_config, run_name
+from jensen.recipes.evidence_recipe import SMOKE
 from jensen.recipes.recipe import Recipe
 from jensen.recipes.results import Results, StudyConfig, read_results
 from jensen.recipes.study import Study, change
@@ -43,12 +44,13 @@ def run(command: Command) -> None:
         Report: report,
         Audit: audit,
         RunStudy: run_study,
+        Evidence: evidence,
     }
     actions[type(command)](command)
 
 
 def list_recipes(options: List) -> None:
-    """Print one line for each recipe and each study, or the page of reproductions."""
+    """Print one line for each recipe, study and target, or the page of reproductions."""
     if options.markdown:
         from jensen.recipes.reproductions import markdown
 
@@ -64,7 +66,12 @@ def list_recipes(options: List) -> None:
     for study in map(studies.get, studies.names()):
         table.add_row(f"[bold]{study.name}[/bold]", study.title)
     console.print(table)
-    console.print("`jensen run STUDY` runs one and prints its numbers beside the published ones.", style="dim")
+    console.print("`jensen run STUDY` runs one and prints its numbers beside the published ones.\n", style="dim")
+    table = _plain_table("target", "what")
+    for target in map(evidences.get, evidences.names()):
+        table.add_row(f"[bold]{target.name}[/bold]", target.title)
+    console.print(table)
+    console.print("`jensen evidence TARGET` estimates its log-evidence in several ways.", style="dim")
 
 
 def fit(options: Fit) -> None:
@@ -84,7 +91,7 @@ def fit(options: Fit) -> None:
             "precision",
         )
     }
-    words = _option_values(options.option)
+    words = _assignments(options.option, "--option")
     recipe = _adapted(options, threads=options.threads, options=words or None, **changes)
     seed = recipe.seeds[0] if options.seed is None else options.seed
     if seed < 0:
@@ -204,11 +211,15 @@ def audit(options: Audit) -> None:
         _say_path("written", path)
 
 
-def _option_values(words: tuple[str, ...]) -> tuple[tuple[str, int | float | str], ...]:
+def _settings(words: tuple[str, ...]) -> dict[str, int | str]:
+    return {name: value if isinstance(value, int) else str(value) for name, value in _assignments(words, "--set")}
+
+
+def _assignments(words: tuple[str, ...], option: str) -> tuple[tuple[str, int | float | str], ...]:
     """Words such as `tau=0.5` as names and numbers, or names and words."""
     pairs = [word.partition("=") for word in words]
     if wrong := [name for name, equals, value in pairs if not (name and equals and value)]:
-        raise ValueError(f"--option takes NAME=VALUE, such as tau=0.5, got {wrong[0]!r}")
+        raise ValueError(f"{option} takes NAME=VALUE, such as tau=0.5, got {wrong[0]!r}")
     return tuple((name, _number(value)) for name, _, value in pairs)
 
 
@@ -250,6 +261,37 @@ def _show_study(study: Study, config: StudyConfig, found: Results, folder: Path)
     parts = len(parts_of(study, config))
     Console().print(study_table(study, found, parts=parts))
     for path in write_study(study, config, found, folder=folder, parts=parts):
+        _say_path("written", path)
+
+
+def evidence(options: Evidence) -> None:
+    """Estimate a log-evidence into a folder, or go on with it, and print the table."""
+    is_own = ":" in options.recipe
+    recipe = None if is_own else evidences.get(options.recipe)
+    seed = options.seed if options.seed is not None else recipe.seed if recipe else 0
+    if seed < 0:
+        raise ValueError(f"--seed must not be negative, got {seed}")
+    settings = {**(recipe.settings if recipe else {}), **(SMOKE if options.smoke else {})}
+    settings |= _settings(options.changes)
+    methods = [each.strip() for each in options.methods.split(",")] if options.methods else None
+    chosen = "all" if methods == ["all"] else methods or (recipe.methods if recipe else None)
+    name = Path(options.recipe.rpartition(":")[0]).stem if is_own else options.recipe
+    changes = {name: value for name, _, value in (each.partition("=") for each in options.changes)}
+    folder = options.out or RUNS / run_name(name, {**changes, "seed": options.seed, "smoke": options.smoke})
+
+    from jensen.recipes.estimating import estimate
+    from jensen.recipes.evidence_results import Request
+    from jensen.report.evidences import write_evidence
+
+    request = Request(options.recipe, seed, settings)
+    found = estimate(
+        folder, request, chosen, count=options.threads, overwrite=options.overwrite, progress=options.progress
+    )
+    console = Console()
+    console.print(found.table())
+    for note in found.notes():
+        console.print(f"note: {note}", style="yellow", highlight=False)
+    for path in write_evidence(found, request, folder, recipe=recipe):
         _say_path("written", path)
 
 

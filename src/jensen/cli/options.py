@@ -8,7 +8,7 @@ from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, UseAppendAct
 
 from jensen.recipes import DEFAULT
 
-__all__ = ["Audit", "Command", "Evaluate", "Fit", "List", "Report", "Resume", "RunStudy", "Sample"]
+__all__ = ["Audit", "Command", "Evaluate", "Evidence", "Fit", "List", "Report", "Resume", "RunStudy", "Sample"]
 
 RECIPES = "(default: the recipe's)"
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -211,6 +211,34 @@ class RunStudy:
     """Show the traceback of an error."""
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """Estimate a log-evidence in several ways; again in the same folder, it goes on."""
+
+    recipe: Annotated[Positional[str], arg(metavar="TARGET", help_behavior_hint="(required)")]
+    """A name from the third part of `jensen list`, or a Target of your own: module:name or file.py:name."""
+    methods: Annotated[str | None, DisallowNone, arg(metavar="A,B", help_behavior_hint=RECIPES)] = None
+    """The methods, by name, separated by commas; `all` takes every one that applies."""
+    seed: Annotated[int | None, DisallowNone, arg(metavar="N", help_behavior_hint=RECIPES)] = None
+    """Fixes all random numbers."""
+    changes: Annotated[tuple[str, ...], arg(name="set", metavar="NAME=VALUE", help_behavior_hint="")] = ()
+    """Other settings of the samplers, such as chains=1000 live=2000; a wrong name is answered with all of them."""
+    threads: Annotated[int, arg(metavar="N")] = 1
+    """CPU threads; more help where the likelihood is large."""
+    smoke: Flag = False
+    """Take settings of seconds: shows that everything works, not what it can do."""
+    out: Annotated[Path | None, DisallowNone, arg(metavar="FOLDER", help_behavior_hint="(default: runs/TARGET...)")] = (
+        None
+    )
+    """The folder to make or to go on with."""
+    overwrite: Flag = False
+    """Forget what is in the folder and start again."""
+    progress: bool = True
+    """Show a progress bar."""
+    debug: Flag = False
+    """Show the traceback of an error."""
+
+
 Command = (
     Annotated[List, subcommand("list")]
     | Annotated[Fit, subcommand("fit")]
@@ -220,5 +248,6 @@ Command = (
     | Annotated[Resume, subcommand("resume")]
     | Annotated[Audit, subcommand("audit")]
     | Annotated[RunStudy, subcommand("run")]
+    | Annotated[Evidence, subcommand("evidence")]
 )
 """What `jensen` can be asked for."""

@@ -12,11 +12,12 @@ from jensen.cli.options import Command
 
 __all__ = ["UsageError", "condense", "parse"]
 
-COMMANDS = ("list", "fit", "evaluate", "sample", "report", "resume", "audit", "run")
-DESCRIPTION = """Train, measure and show latent-variable models on images.
+COMMANDS = ("list", "fit", "evaluate", "sample", "report", "resume", "audit", "run", "evidence")
+DESCRIPTION = """Train, measure and show latent-variable models; estimate gradients, bounds and marginal likelihoods.
 
 A first minute: `jensen fit`, then `jensen evaluate runs/iwae-digits`, then `jensen report runs/iwae-digits`.
-Which gradient estimator to use: `jensen audit toy-four`. An experiment in numbers: `jensen run toys-descent`."""
+Which gradient estimator to use: `jensen audit toy-four`. An experiment in numbers: `jensen run toys-descent`.
+How large a marginal likelihood is, with an error bar: `jensen evidence radiata-density`."""
 
 
 class UsageError(Exception):

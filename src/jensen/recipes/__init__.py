@@ -1,7 +1,8 @@
 """Experiments as numbers: data, model, objective, schedule, published values and ours. No torch is imported."""
 
-from jensen.recipes import studies
+from jensen.recipes import evidences, studies
 from jensen.recipes.catalogue import DEFAULT, get, names
+from jensen.recipes.evidence_recipe import EvidenceRecipe
 from jensen.recipes.overrides import adapt
 from jensen.recipes.recipe import (
     Architecture,
@@ -21,6 +22,7 @@ __all__ = [
     "Architecture",
     "Budget",
     "Data",
+    "EvidenceRecipe",
     "Measured",
     "Objective",
     "Optimizer",
@@ -29,6 +31,7 @@ __all__ = [
     "Recipe",
     "Study",
     "adapt",
+    "evidences",
     "get",
     "names",
     "studies",

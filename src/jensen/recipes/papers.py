@@ -5,12 +5,22 @@ from jensen.recipes.recipe import Paper
 __all__ = [
     "AEVB",
     "BIRKHOFF",
+    "BRIDGE",
     "CONTINUOUS_BERNOULLI",
+    "DYNESTY",
+    "EM",
     "FASHION",
     "FEEDFORWARD",
+    "FRIEL",
     "IWAE",
+    "MULTINEST",
+    "NEAL_SLICE",
+    "NINETEEN",
     "RAO_BLACKWELL",
     "REBAR",
+    "ROSENBROCK",
+    "TURTLES",
+    "TUTORIAL",
     "WITHOUT_REPLACEMENT",
 ]
 
@@ -59,4 +69,54 @@ REBAR = Paper(
     "Tucker, Mnih, Maddison, Lawson & Sohl-Dickstein",
     2017,
     "https://arxiv.org/abs/1703.07370v4",
+)
+NINETEEN = Paper(
+    "19 Dubious Ways to Compute the Marginal Likelihood of a Phylogenetic Tree Topology",
+    "Fourment, Magee, Whidden, Bilge, Matsen & Minin",
+    2020,
+    "https://arxiv.org/abs/1811.11804",
+)
+FRIEL = Paper("Estimating the evidence: a review", "Friel & Wyse", 2012, "https://arxiv.org/abs/1111.1957")
+TURTLES = Paper(
+    "An Empirical Comparison of Methods for Computing Bayes Factors in Generalized Linear Mixed Models",
+    "Sinharay & Stern",
+    2005,
+    "https://doi.org/10.1198/106186005X47471",
+)
+TUTORIAL = Paper(
+    "A Tutorial on Bridge Sampling",
+    "Gronau, Sarafoglou, Matzke, Ly, Boehm, Marsman, Leslie, Forster, Wagenmakers & Steingroever",
+    2017,
+    "https://arxiv.org/abs/1703.05984",
+)
+BRIDGE = Paper(
+    "Simulating Ratios of Normalizing Constants via a Simple Identity",
+    "Meng & Wong",
+    1996,
+    "https://www.jstor.org/stable/24306045",
+)
+MULTINEST = Paper(
+    "MultiNest: an efficient and robust Bayesian inference tool for cosmology and particle physics",
+    "Feroz, Hobson & Bridges",
+    2009,
+    "https://arxiv.org/abs/0809.3437",
+)
+DYNESTY = Paper(
+    "dynesty: a dynamic nested sampling package for estimating Bayesian posteriors and evidences",
+    "Speagle",
+    2020,
+    "https://arxiv.org/abs/1904.02180",
+)
+EM = Paper(
+    "Maximum Likelihood from Incomplete Data via the EM Algorithm",
+    "Dempster, Laird & Rubin",
+    1977,
+    "https://www.jstor.org/stable/2984875",
+)
+NEAL_SLICE = Paper("Slice Sampling", "Neal", 2003, "https://doi.org/10.1214/aos/1056562461")
+ROSENBROCK = Paper(
+    "An Automatic Method for Finding the Greatest or Least Value of a Function",
+    "Rosenbrock",
+    1960,
+    "https://doi.org/10.1093/comjnl/3.3.175",
 )

@@ -1,11 +1,12 @@
 """Every study by its name. No torch is imported."""
 
-from jensen.recipes.studies import permutations, toys
+from jensen.recipes.studies import coverage, jackknife, permutations, toys
 from jensen.recipes.study import Study, take
 
 __all__ = ["get", "names"]
 
-CATALOGUE = {study.name: study for study in (*permutations.STUDIES, *toys.STUDIES)}
+STUDIES = (*permutations.STUDIES, *toys.STUDIES, *coverage.STUDIES, *jackknife.STUDIES)
+CATALOGUE = {study.name: study for study in STUDIES}
 
 
 def names() -> list[str]:
