@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 from torch.distributions import (
-    Beta,
     Binomial,
     Cauchy,
     Dirichlet,

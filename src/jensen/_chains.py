@@ -125,12 +125,13 @@ def _by_chunk(x: Tensor, reduce: Callable[[Tensor], Tensor]) -> Tensor:
     if S < _FEWEST_DRAWS or not columns.shape[2]:
         return torch.full(batch, math.nan, dtype=wide, device=x.device)
     width = max(1, _CHUNK_ELEMENTS // (S * C))
-    return torch.cat([_where_finite(part.to(wide), reduce) for part in torch.split(columns, width, dim=2)]).reshape(
-        batch
-    )
+    parts = [_where_finite(part.to(wide), reduce) for part in torch.split(columns, width, dim=2)]
+    return (torch.cat(parts) if len(parts) > 1 else parts[0]).reshape(batch)
 
 
 def _where_finite(x: Tensor, reduce: Callable[[Tensor], Tensor]) -> Tensor:
+    if math.isfinite(x.sum().item()):
+        return reduce(x)
     finite = x.isfinite().all(0).all(0)
     return torch.where(finite, reduce(x.nan_to_num(0.0, 0.0, 0.0)), math.nan)
 
@@ -144,8 +145,9 @@ def _halves(x: Tensor) -> Tensor:
 def _variances(x: Tensor) -> tuple[Tensor, Tensor]:
     r"""$W$ and $\widehat{\mathrm{var}}^+$ of chains `(n, M, B)`, each `(B,)`."""
     n = x.shape[0]
-    within = x.var(0).mean(0)
-    return within, within * (n - 1) / n + x.mean(0).var(0)
+    variance, mean = torch.var_mean(x, 0)
+    within = variance.mean(0)
+    return within, within * (n - 1) / n + mean.var(0)
 
 
 def _r_hat(x: Tensor) -> Tensor:
@@ -196,7 +198,8 @@ def _autocorrelation(x: Tensor) -> Tensor:
     if n < _LONG:
         return 1 - _variogram(x) / total
     rho = 1 - (within - _products(x - x.mean(0)) / (n * M)) / total
-    return torch.cat([torch.ones_like(rho[:1]), rho[1:]])
+    rho[0] = 1
+    return rho
 
 
 def _integrated_time(rho: Tensor) -> Tensor:
@@ -206,10 +209,11 @@ def _integrated_time(rho: Tensor) -> Tensor:
     sums = even + odd
     ended = sums <= 0
     ended[-1] = True
-    before = ended.cumsum(0) == 0
-    first = (~before).int().argmax(0, keepdim=True)
-    falling = sums.cummin(0).values
-    return 2 * torch.where(before, falling, 0.0).sum(0) - 1 + even.gather(0, first)[0].clamp_min(0)
+    first = ended.int().argmax(0)
+    most = int(first.max())
+    falling = sums[:most].cummin(0).values if most else sums[:0]
+    before = torch.arange(most, device=rho.device)[:, None] < first
+    return 2 * torch.where(before, falling, 0.0).sum(0) - 1 + even.gather(0, first[None])[0].clamp_min(0)
 
 
 def _variogram(x: Tensor) -> Tensor:
@@ -226,16 +230,19 @@ def _variogram(x: Tensor) -> Tensor:
 def _products(x: Tensor) -> Tensor:
     """Sums of products of draws at each lag, over all chains, `(n, M, B)` to `(n, B)`."""
     n, _, B = x.shape
-    power = torch.stack([_power(part) for part in torch.split(x, max(1, _CHUNK_ELEMENTS // (n * B)), dim=1)]).sum(0)
-    products: Tensor = torch.fft.irfft(power, n=_padded(n), dim=0)
-    return products[:n]
+    parts = torch.split(x, max(1, _CHUNK_ELEMENTS // (n * B)), dim=1)
+    power = torch.stack([_power(part) for part in parts]).sum(0) if len(parts) > 1 else _power(x)
+    products: Tensor = torch.fft.irfft(power, n=_padded(n))
+    return products[:, :n].T
 
 
 def _power(x: Tensor) -> Tensor:
-    """Squared moduli of the Fourier transforms of chains, summed over the chains."""
-    transform: Tensor = torch.fft.rfft(x, n=_padded(len(x)), dim=0)
+    """Squared moduli of the Fourier transforms of chains, summed over the chains, `(B, frequencies)`."""
+    transform: Tensor = torch.fft.rfft(x.permute(2, 1, 0), n=_padded(len(x)))
     return (transform.real.square() + transform.imag.square()).sum(1)
 
 
 def _padded(n: int) -> int:
-    return 1 << (2 * n - 1).bit_length()
+    """Room for all lags of `n` draws: 4 to 8 times a power of two, a length of which Fourier transforms are quick."""
+    power = max(0, (2 * n - 1).bit_length() - 3)
+    return -(-(2 * n - 1) >> power) << power

@@ -11,6 +11,7 @@ References:
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,7 +49,8 @@ def pareto_k(log_ratios: Tensor) -> float:
         | Pareto Smoothed Importance Sampling (Vehtari, Simpson, Gelman, Yao & Gabry, 2024)
         | https://jmlr.org/papers/v25/19-556.html
     """
-    return pareto_smooth(log_ratios)[1]
+    tail = _tail(log_ratios)
+    return tail if isinstance(tail, float) else tail.k
 
 
 def pareto_smooth(log_ratios: Tensor) -> tuple[Tensor, float]:
@@ -76,26 +78,15 @@ def pareto_smooth(log_ratios: Tensor) -> tuple[Tensor, float]:
         | Pareto Smoothed Importance Sampling (Vehtari, Simpson, Gelman, Yao & Gabry, 2024)
         | https://jmlr.org/papers/v25/19-556.html
     """
-    peak = _peak(log_ratios)
-    wide = torch.float32 if log_ratios.device.type == "mps" else torch.float64
-    relative = (log_ratios.detach().to(wide) - peak).flatten()
-    M = _tail_size(len(relative))
-    if M < _FEWEST_IN_TAIL:
-        return log_ratios.clone(), math.nan
-    largest, index = relative.topk(M + 1)
-    weights = largest.exp()
-    M = min(M, int((weights > 0).sum()))
-    if M < _FEWEST_IN_TAIL:
-        return log_ratios.clone(), math.inf
-    if weights[0] == weights[M - 1]:
-        return log_ratios.clone(), -math.inf
-    cutoff = weights[M]
-    excess = (weights[:M] - cutoff).flip(0)  # ascending
-    k, sigma = _fit(excess)
-    middle = (torch.arange(M, dtype=wide, device=excess.device) + 0.5) / M
-    smooth = (cutoff + _quantile(middle, k, sigma)).log().clamp_max(0.0)
-    relative[index[:M].flip(0)] = smooth
-    return (relative + peak).to(log_ratios.dtype).reshape(log_ratios.shape), k
+    tail = _tail(log_ratios)
+    if isinstance(tail, float):
+        return log_ratios.clone(), tail
+    M = len(tail.index)
+    middle = (torch.arange(M, dtype=tail.relative.dtype, device=tail.relative.device) + 0.5) / M
+    smooth = (tail.cutoff + _quantile(middle, tail.k, tail.sigma)).log().clamp_max(0.0)
+    relative = tail.relative.clone()
+    relative[tail.index] = smooth
+    return (relative + tail.peak).to(log_ratios.dtype).reshape(log_ratios.shape), tail.k
 
 
 def reliable_k(n: int) -> float:
@@ -112,6 +103,36 @@ def reliable_k(n: int) -> float:
         | https://jmlr.org/papers/v25/19-556.html
     """
     return min(1 - 1 / math.log10(n), 0.7) if n > 1 else -math.inf
+
+
+class _Tail(NamedTuple):
+    """The largest weights, relative to the very largest, with the generalised Pareto distribution fitted to them."""
+
+    relative: Tensor  # log-weights, (N,)
+    index: Tensor  # of those in the tail, ascending, (M,)
+    cutoff: Tensor
+    k: float
+    sigma: float
+    peak: float
+
+
+def _tail(log_ratios: Tensor) -> _Tail | float:
+    r"""The tail, or $\hat k$ where it cannot be fitted."""
+    peak = _peak(log_ratios)
+    wide = torch.float32 if log_ratios.device.type == "mps" else torch.float64
+    relative = (log_ratios.detach().to(wide) - peak).flatten()
+    M = _tail_size(len(relative))
+    if M < _FEWEST_IN_TAIL:
+        return math.nan
+    largest, index = relative.topk(M + 1)
+    weights = largest.exp()
+    M = min(M, int((weights > 0).sum()))
+    if M < _FEWEST_IN_TAIL:
+        return math.inf
+    if weights[0] == weights[M - 1]:
+        return -math.inf
+    k, sigma = _fit((weights[:M] - weights[M]).flip(0))
+    return _Tail(relative, index[:M].flip(0), weights[M], k, sigma, peak)
 
 
 def _peak(log_ratios: Tensor) -> float:
@@ -137,7 +158,7 @@ def _fit(excess: Tensor) -> tuple[float, float]:
     grid = 1 - (points / (torch.arange(points, dtype=excess.dtype, device=excess.device) + 0.5)).sqrt()
     quartile = max(int(M / 4 + 0.5) - 1, int((excess == 0).sum()))
     theta = grid / (3 * excess[quartile]) + 1 / excess[-1]  # (points,)
-    shape = torch.log1p(-theta[:, None] * excess).mean(1)
+    shape = torch.outer(-theta, excess).log1p_().mean(1)
     log_profile = M * ((-theta / shape).log() - shape - 1)
     posterior = log_profile.softmax(0)
     mean = (posterior * theta).sum()

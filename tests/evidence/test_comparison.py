@@ -43,13 +43,13 @@ def test_rounding_is_no_difference():
 @pytest.mark.parametrize(
     ("evidence", "words"),
     [
-        (Evidence(-2.0, 0.1), "agrees with the exact value (1.0 errors)"),
-        (Evidence(-1.0, 0.1), "9.0 errors above the exact value"),
-        (Evidence(-2.9, 0.1), "10.0 errors below the exact value"),
-        (Evidence(-1.9, 0.0), "agrees with the exact value"),
-        (Evidence(-2.5, 0.1, kind="bound"), "0.6 nats below the exact value"),
-        (Evidence(-1.0, math.nan, kind="score"), "a score, no estimate of log Z"),
-        (Evidence(-1.6, math.nan, kind="approximation"), "no error bar; 0.3 nats above the exact value"),
+        (Evidence(-2.0, 0.1), "1.0 σ agrees"),
+        (Evidence(-1.0, 0.1), "9.0 σ above"),
+        (Evidence(-2.9, 0.1), "10.0 σ below"),
+        (Evidence(-1.9, 0.0), "0.0 σ agrees"),
+        (Evidence(-2.5, 0.1, kind="bound"), "0.6 below"),
+        (Evidence(-1.0, math.nan, kind="score"), "a score"),
+        (Evidence(-1.6, math.nan, kind="approximation"), "0.3 above"),
     ],
 )
 def test_a_verdict_against_the_exact_value(evidence, words):
@@ -61,9 +61,9 @@ def test_without_an_exact_value_the_surest_calm_estimate_is_the_reference():
         a=Evidence(0.0, 0.2), b=Evidence(0.1, 0.1), c=Evidence(0.9, 0.01, warnings=("It is not to be trusted.",))
     )
     assert found.reference == "b"
-    assert found.verdict("b") == "the reference"
-    assert found.verdict("a") == "agrees with b (0.4 errors)"
-    assert found.verdict("c") == "8.0 errors above b"
+    assert found.verdict("b") == "yardstick"
+    assert found.verdict("a") == "0.4 σ agrees"
+    assert found.verdict("c") == "8.0 σ above"
 
 
 def test_it_is_a_mapping_that_explains_what_is_missing():
@@ -79,7 +79,8 @@ def test_the_table_shows_all_of_it():
     text = str(comparison(exact=0.01, failures={"nested": "no"}, a=Evidence(0.0123, 0.002), b=Evidence(-1.0, math.nan)))
     assert "0.0123" in text
     assert "0.0020" in text
-    assert "failed: no" in text
+    assert "nested failed: no" in text
+    assert "against the exact value" in text
     assert "1,000" in text
     assert "–" in text
 

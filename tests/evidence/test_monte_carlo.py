@@ -94,6 +94,24 @@ def test_no_error_without_a_mean():
     assert "no number of draws" in found.warnings[0]
 
 
+def skewed_weights(seed, share):
+    """1 + share * x with lognormal x of mean one and sigma 3: their tail has one shape whatever the share."""
+    x = torch.randn(10_000, dtype=DOUBLE, generator=torch.Generator().manual_seed(seed)).mul(3).sub(4.5).exp()
+    return torch.log1p(share * x)
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+def test_only_a_heavy_tail_that_matters_is_warned_of(smooth):
+    even = [importance(skewed_weights(seed, 1e-4), smooth=smooth) for seed in range(100)]
+    assert all(each.diagnostics["pareto_k"] > 0.7 and each.warnings == () for each in even)
+    assert all(abs(each.log_z - math.log1p(1e-4)) < 1e-3 for each in even)
+    z = torch.tensor([(each.log_z - math.log1p(1e-4)) / each.std_error for each in even])
+    assert z.abs().median() < 1.5
+    hurt = [importance(skewed_weights(seed, 1.0), smooth=smooth) for seed in range(100)]
+    assert all(each.diagnostics["pareto_k"] > 0.7 and "heavy" in each.warnings[0] for each in hurt)
+    assert max(abs(each.log_z - math.log(2)) for each in hurt) > 0.1
+
+
 def test_both_values_are_kept():
     log_w = normal_weights(0, 1000, 0.7)
     raw, smooth = importance(log_w), importance(log_w, smooth=True)

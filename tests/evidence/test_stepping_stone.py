@@ -142,6 +142,17 @@ def test_a_reference_that_does_not_cover_is_named():
     assert "does not cover" in found.warnings[0]
 
 
+def test_a_tail_too_small_to_matter_is_not_named():
+    """Weights of one skewed shape, which make up a hundred-thousandth of their mean, and most of it."""
+    normal = torch.randn(2, 500, 8, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
+    skewed, betas = (3 * normal).exp(), torch.tensor([0.0, 1.0])
+    small, large = (generalized_stepping_stone((scale * skewed).log1p(), betas) for scale in (1e-5, 1.0))
+    assert min(small.diagnostics["pareto_k"]) > 0.7
+    assert small.warnings == ()
+    assert "does not cover" in large.warnings[0]
+    assert "k-hat is above" in large.warnings[1]
+
+
 def test_too_few_temperatures_are_named():
     betas = torch.tensor([0.0, 1.0], dtype=DOUBLE)
     found = stepping_stone(values_at(betas, chains(2, 500, 4, 0)), betas)

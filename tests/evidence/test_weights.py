@@ -4,7 +4,16 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from jensen.evidence._weights import chain_mean_with_error, clean, few_warnings, kish, mean_with_error, tail_warnings
+from jensen.evidence._weights import (
+    EVEN,
+    chain_mean_with_error,
+    clean,
+    few_warnings,
+    is_heavy,
+    kish,
+    mean_with_error,
+    tail_warnings,
+)
 
 DOUBLE = torch.float64
 INF = math.inf
@@ -84,11 +93,33 @@ def test_what_has_no_answer_is_refused(values, says):
 
 
 def test_words_for_tails():
-    assert tail_warnings(0.5, 10_000) == tail_warnings(-INF, 10_000) == ()
-    assert "k-hat 0.80, above 0.70" in tail_warnings(0.8, 10_000)[0]
-    assert "10^5 draws" in tail_warnings(0.8, 10_000)[0]
-    assert "no number of draws" in tail_warnings(1.2, 10_000)[0]
-    assert "Fewer than five" in tail_warnings(INF, 10_000)[0]
-    assert "too few" in tail_warnings(math.nan, 10)[0]
+    def words(k, draws=10_000):
+        return tail_warnings(k, draws, share=0.5)
+
+    assert words(0.5) == words(-INF) == ()
+    assert "k-hat 0.80, above 0.70" in words(0.8)[0]
+    assert "10^5 draws" in words(0.8)[0]
+    assert "no number of draws" in words(1.2)[0]
+    assert "Fewer than five" in words(INF)[0]
+    assert "too few" in words(math.nan, 10)[0]
     assert few_warnings(100.0) == ()
     assert few_warnings(3.0)[0].startswith("The weights are worth 3.0 draws")
+
+
+def test_only_a_tail_that_is_long_enough_is_heavy():
+    assert tail_warnings(2.0, 10_000, share=0.995) == ()
+    assert is_heavy(0.8, draws=10_000, share=EVEN)
+    assert is_heavy(0.8, draws=10_000, share=math.nan)
+    assert not is_heavy(0.6, draws=10_000, share=0.001)
+    assert is_heavy(0.6, draws=100, share=0.001)
+
+
+def test_no_draw_of_even_weights_moves_their_mean():
+    """The bound behind the rule, at its worst: all the spread in one weight."""
+    N = 10_000
+    log_w = torch.zeros(N, dtype=DOUBLE)
+    log_w[0] = math.log1p(math.sqrt(N * (1 / EVEN - 1)))
+    w = log_w.exp()
+    assert kish(log_w) / N == pytest.approx(EVEN, abs=2e-3)
+    assert (w.max() - w.mean()) / w.mean() / N <= math.sqrt(1 / (kish(log_w) / N) - 1) / math.sqrt(N) * (1 + 1e-9)
+    assert (w.max() - w.mean()) / w.mean() / N < 0.1006 / math.sqrt(N) * 1.05

@@ -19,6 +19,7 @@ def test_a_recipe_is_consistent(name):
     recipe = evidences.get(name)
     target = find_target(recipe.target)
     assert target.exact is not None
+    assert recipe.exact == pytest.approx(target.exact, abs=1e-7)
     assert methods.choose_methods(target, recipe.methods) == recipe.methods
     change_settings(Settings(), recipe.settings)
     for entry in recipe.published:

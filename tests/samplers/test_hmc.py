@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Dirichlet, Exponential, Gamma, Normal, Poisson
+from torch.distributions import Dirichlet, Exponential, Gamma, Normal, Poisson, Uniform
 from torch.testing import assert_close
 
 from jensen._random import seeded_generator
@@ -102,6 +102,34 @@ def test_chains_that_start_at_zero_density_are_replaced():
     assert run.restarted >= 60
     assert bool((run.draws.points > 1).all())
     assert bool((hamiltonian(target, chains=64).draws.points > 1).all())
+
+
+def test_a_chain_left_far_out_in_the_prior_is_set_on_another():
+    """On the logistic tail of a uniform prior nothing but the Jacobian pulls it in."""
+    edge = torch.tensor([10.0, 10.0]).double()
+    target = Target(lambda x: -50 * x.square().sum(-1), Uniform(-edge, edge))
+    start = torch.zeros(64, 2).double()
+    near = hamiltonian(target, chains=64, start=start)
+    start[0] = torch.tensor([-1e4, 1e4])
+    far = hamiltonian(target, chains=64, start=start)
+    assert (near.restarted, far.restarted) == (0, 1)
+    assert far.step_size == pytest.approx(near.step_size, rel=0.3)
+    assert far.evaluations < 1.5 * near.evaluations
+    assert float(far.r_hat.max()) < 1.05
+
+
+def test_a_mode_of_lower_density_is_left_alone():
+    def log_density(x):
+        """Two modes of one mass, one of a tenth of the width."""
+        narrow = Normal(-6.0, 0.1).log_prob(x).sum(-1)
+        return torch.logaddexp(narrow, Normal(6.0, 1.0).log_prob(x).sum(-1))
+
+    target = Target.from_density(log_density, Normal(torch.zeros(5).double(), 6.0))
+    start = torch.full((64, 5), -6.0).double()
+    start[:6] = 6.0
+    run = hamiltonian(target, chains=64, start=start, warmup=60, draws=10)
+    assert run.restarted == 0
+    assert int((run.draws.points[-1, :, 0] > 0).sum()) == 6
 
 
 def test_nan_is_counted():

@@ -51,6 +51,15 @@ def test_the_evidence_of_a_regression(run, method):
     assert abs(found.log_z - 1 - exact) > 4 * found.std_error
 
 
+def test_columns_that_mix_slowly_are_named(run):
+    assert run.problems() == ()
+    slow = run.r_hat.clone()
+    slow[-2:] = torch.tensor([1.05, 1.08])
+    (said,) = run._replace(r_hat=slow).problems()
+    assert f"above beta = {float(run.betas[-2]):.3g} (r_hat 1.080, above 1.041)" in said
+    assert run._replace(r_hat=torch.full_like(slow, math.nan)).problems() == ()
+
+
 def test_the_posterior(run):
     target, mean, covariance = regression()
     points = run.draws.points

@@ -7,6 +7,7 @@ from torch import Tensor
 from jensen._evidence import Diagnostic, Evidence
 from jensen._pareto import pareto_smooth
 from jensen.evidence._weights import (
+    EVEN,
     LogMean,
     chain_mean_with_error,
     clean,
@@ -20,15 +21,19 @@ __all__ = ["evidence_of_mean"]
 
 
 def evidence_of_mean(log_w: Tensor, *, what: str, method: str, smooth: bool = False) -> Evidence:
-    """The mean of `(N,)` independent weights or of `(S, C)` along chains, with the tail's diagnosis."""
+    """The mean of `(N,)` independent weights or of `(S, C)` along chains, with the tail's diagnosis.
+
+    Weights that are all but equal have no tail to be smoothed, and their plain mean has an error whatever its shape.
+    """
     cleaned = clean(log_w, what)
     if cleaned.values.ndim not in (1, 2):
         raise ValueError(f"{what} must be draws (N,) or draws and chains (S, C), got {tuple(cleaned.values.shape)}")
     smoothed, k = pareto_smooth(cleaned.values)
     raw, fitted = _log_mean(cleaned.values), _log_mean(smoothed)
-    size = kish(cleaned.values)
-    warnings = (*tail_warnings(k, cleaned.values.numel()), *few_warnings(size), *cleaned.warnings(what))
-    found = fitted if smooth else raw
+    draws, size = cleaned.values.numel(), kish(cleaned.values)
+    is_even = size > EVEN * draws
+    found = fitted if smooth and not is_even else raw
+    warnings = (*tail_warnings(k, draws, share=size / draws), *few_warnings(size), *cleaned.warnings(what))
     diagnostics: dict[str, Diagnostic] = {
         "pareto_k": k,
         "effective_sample_size": size,
@@ -36,7 +41,7 @@ def evidence_of_mean(log_w: Tensor, *, what: str, method: str, smooth: bool = Fa
         "smoothed_log_z": fitted.value,
         **cleaned.counts,
     }
-    error = found.std_error if not k >= 1 else math.nan
+    error = found.std_error if is_even or not k >= 1 else math.nan
     return Evidence(found.value, error, diagnostics, method=method, warnings=warnings)
 
 

@@ -209,7 +209,7 @@ class _Gaussian(NamedTuple):
     def around(self, x: Tensor) -> _Places:
         eye = torch.eye(len(self.mean)).to(self.scale_tril)
         whitening = torch.linalg.solve_triangular(self.scale_tril, eye, upper=False)
-        return self._places(x, (x - self.mean) @ whitening.T)
+        return self._places(x, (x - self.mean) @ whitening.T.contiguous())
 
     def from_noise(self, z: Tensor) -> _Places:
         return self._places(torch.addmm(self.mean, z, self.scale_tril.T), z)
@@ -259,7 +259,7 @@ class _Side(NamedTuple):
 
 def _side(log_ratio: Tensor) -> _Side:
     """What is `+inf` counts as NaN: no density is infinite at a draw."""
-    if bool(log_ratio.isfinite().all()):
+    if math.isfinite(log_ratio.sum().item()):
         return _Side(log_ratio, 0, 0)
     broken = log_ratio.isnan() | (log_ratio == math.inf)
     cleaned = torch.where(broken, -math.inf, log_ratio)

@@ -155,14 +155,16 @@ def bridge_error(found: BridgeFixedPoint, *, effective: float | None = None) -> 
 
 
 def _relative_variance(log_w: Tensor) -> float:
-    w = (log_w - log_w.max()).exp()
-    return float(w.var() / w.mean() ** 2)
+    variance, mean = torch.var_mean((log_w - log_w.max()).exp())
+    return float(variance) / float(mean) ** 2
 
 
 def _check_ratios(log_ratio_posterior: Tensor, log_ratio_proposal: Tensor) -> None:
     for name, each in (("log_ratio_posterior", log_ratio_posterior), ("log_ratio_proposal", log_ratio_proposal)):
         if each.ndim != 1 or not each.is_floating_point() or not len(each):
             raise ValueError(f"{name} must be a vector of real numbers, got {tuple(each.shape)} of {each.dtype}")
+        if math.isfinite(each.sum().item()):
+            continue
         if bool((each.isnan() | (each == math.inf)).any()):
             raise ValueError(f"{name} holds NaN or inf; bridge_from_ratios counts and leaves out such draws")
     if not bool((log_ratio_proposal > -math.inf).any()):

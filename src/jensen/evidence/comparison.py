@@ -46,7 +46,7 @@ class Comparison(Mapping[str, Evidence]):
         >>> comparison["bridge"].log_z, comparison.disagreements
         (-2.398, (('bridge', 'naive', 8.6...),))
         >>> comparison.verdict("naive")
-        '8.8 errors above the exact value'
+        '8.8 σ above'
     """
 
     results: Mapping[str, Evidence]
@@ -90,36 +90,41 @@ class Comparison(Mapping[str, Evidence]):
         calm = {name: each for name, each in self._judged.items() if not each.warnings} or self._judged
         return min(calm, key=lambda name: calm[name].std_error, default=None)
 
+    @property
+    def yardstick(self) -> str | None:
+        """What verdicts are against: `exact`, or the name of the reference."""
+        return "exact" if self.exact is not None else self.reference
+
     def verdict(self, name: str) -> str:
-        """One line on a method: how far from the truth, or from the reference."""
+        """How far a method is from the yardstick: in combined standard errors σ, in nats where it has none."""
         evidence = self[name]
         if evidence.kind == "score":
-            return "a score, no estimate of log Z"
-        known, what, error = self._truth(name)
-        if known is None:
-            return "the reference" if math.isfinite(evidence.std_error) else "no error bar"
+            return "a score"
+        if self.yardstick in (None, name):
+            return "yardstick" if self.yardstick == name else "no error bar"
+        known, error = self._truth()
         off = evidence.log_z - known
         side = "above" if off > 0 else "below"
-        if evidence.kind == "bound":
-            return f"{abs(off):.3g} nats {side} {what}"
-        if not math.isfinite(evidence.std_error):
-            return f"no error bar; {abs(off):.2g} nats {side} {what}"
+        if evidence.kind != "estimate" or not math.isfinite(evidence.std_error):
+            return f"{abs(off):.2g} {side}"
         distance = _distance(off, math.hypot(evidence.std_error, error), known)
-        if distance <= APART:
-            return f"agrees with {what}" + (f" ({distance:.1f} errors)" if distance > 0 else "")
-        return f"{distance:.1f} errors {side} {what}"
+        return f"{distance:.1f} σ {'agrees' if distance <= APART else side}"
 
     def table(self) -> Table:
         """The comparison for a terminal, the failures and warnings below it."""
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, caption_justify="left")
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), caption_justify="left")
+        against = "the exact value" if self.yardstick == "exact" else self.yardstick
+        table.caption = (
+            f"log Z in nats; verdicts in standard errors σ, or nats, against {against}" if against else "log Z in nats"
+        )
         for i, column in enumerate(COLUMNS):
             table.add_column(column, justify="right" if 0 < i < 5 else "left", no_wrap=i < 5)
         if self.exact is not None:
             table.add_row("exact", f"{self.exact:.4f}", "", "", "", "", style="bold")
         for name in self:
             table.add_row(*self.cells(name))
-        for name, reason in self.failures.items():
-            table.add_row(name, "–", "", "", "", f"failed: {reason}", style="dim")
+        for name in self.failures:
+            table.add_row(name, "–", "", "", "", "failed", style="dim")
         return table
 
     def cells(self, name: str) -> tuple[str, str, str, str, str, str]:
@@ -132,10 +137,11 @@ class Comparison(Mapping[str, Evidence]):
         return name, value, written, f"{cost.seconds:.2f}", f"{cost.evaluations:,}", self.verdict(name)
 
     def notes(self) -> tuple[str, ...]:
-        """Every method's warnings and every disagreement, as sentences."""
+        """Every disagreement, failure and warning, as sentences."""
         warned = [f"{name}: {sentence}" for name, each in self.results.items() for sentence in each.warnings]
         apart = [f"{a} and {b} differ by {distance:.1f} combined errors" for a, b, distance in self.disagreements]
-        return (*apart, *warned)
+        failed = [f"{name} failed: {reason}" for name, reason in self.failures.items()]
+        return (*apart, *failed, *warned)
 
     def picture(self, path: Path | str | None = None) -> "Figure":
         """Every value with a bar of two standard errors, the exact value as a line.
@@ -167,13 +173,11 @@ class Comparison(Mapping[str, Evidence]):
             if each.kind == "estimate" and math.isfinite(each.std_error) and math.isfinite(each.log_z)
         }
 
-    def _truth(self, name: str) -> tuple[float | None, str, float]:
+    def _truth(self) -> tuple[float, float]:
         if self.exact is not None:
-            return self.exact, "the exact value", 0.0
-        reference = self.reference
-        if reference is None or reference == name:
-            return None, "", 0.0
-        return self[reference].log_z, reference, self[reference].std_error
+            return self.exact, 0.0
+        reference = self[str(self.reference)]
+        return reference.log_z, reference.std_error
 
 
 def _distance(difference: float, error: float, size: float) -> float:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from jensen._evidence import Diagnostic, Evidence
-from jensen._pareto import pareto_k, reliable_k
+from jensen._pareto import pareto_k
 from jensen.bounds import iwae
 from jensen.bounds import jackknife as jackknife_bound
+from jensen.evidence._weights import is_heavy, kish
 
 __all__ = ["jackknife"]
 
@@ -81,7 +82,7 @@ def _checked(log_weights: Tensor) -> tuple[Tensor, int]:
 
 
 def _warnings(log_w: Tensor, *, k: float, nan: int) -> Iterator[str]:
-    if k > reliable_k(log_w.numel()):
+    if is_heavy(k, draws=log_w.numel(), share=kish(log_w) / log_w.numel()):
         yield (
             f"The weights have a Pareto tail index of {k:.2f}: the moments in the bias are too large or infinite, and "
             "its order is not reached."

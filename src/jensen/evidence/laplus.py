@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from jensen._evidence import Diagnostic, Evidence
-from jensen._pareto import pareto_k, reliable_k
+from jensen._pareto import pareto_k
 from jensen._random import seeded, seeded_generator
 from jensen._targets import Target
 from jensen.asymptotics.derivatives import gradient, hessian
@@ -39,15 +39,13 @@ from jensen.evidence._positive import (
     gamma_on_line,
     lognormal_at_mode,
 )
+from jensen.evidence._weights import is_heavy, kish
 from jensen.evidence.importance import importance
 
 __all__ = ["beta_prime_laplus", "gamma_laplus", "gamma_laplus_importance", "lognormal_laplus"]
 
 CHECKS = 1000
 """Draws whose importance weights tell how well the fitted distributions cover the posterior."""
-
-EVEN = 0.99
-"""Weights worth this share of their number are as good as equal, whatever the shape of their tail."""
 
 AWAY = 0.1
 """A mode missed by so many posterior standard deviations deserves a warning."""
@@ -191,16 +189,16 @@ def _laplus(target: Target, mode: Tensor, *, fit: Fit, method: str) -> Evidence:
     survey = _survey(target, mode)
     marginals = [fit(survey, i) for i in range(target.dim)]
     log_w = _log_weights(target, marginals, samples=CHECKS, seed=0).nan_to_num(-math.inf)
-    size = float((2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)).exp())
+    share = kish(log_w) / CHECKS
     k = pareto_k(log_w) if bool((log_w > -math.inf).any()) else math.inf
     diagnostics: dict[str, Diagnostic] = {
         "pareto_k": k,
-        "effective_sample_share": size / CHECKS,
+        "effective_sample_share": share,
         "on_boundary": int(survey.is_on_boundary.sum()),
         "newton_decrement": survey.away,
     }
     warnings = ["An approximation: no standard error tells how far it is from log Z."]
-    if not (k <= reliable_k(CHECKS) or size > EVEN * CHECKS):
+    if is_heavy(k, draws=CHECKS, share=share):
         warnings.insert(
             0, f"Importance weights from the fitted distributions have k-hat {k:.2f}: they do not cover it."
         )

@@ -126,19 +126,19 @@ def _warp_bridge(runs: "Runs") -> Evidence:
 
 
 def _path(runs: "Runs") -> Evidence:
-    return evidence.path(runs.ladder.log_ratio, runs.ladder.betas)
+    return runs.along(runs.ladder, evidence.path)
 
 
 def _modified_path(runs: "Runs") -> Evidence:
-    return evidence.modified_path(runs.ladder.log_ratio, runs.ladder.betas)
+    return runs.along(runs.ladder, evidence.modified_path)
 
 
 def _stepping_stone(runs: "Runs") -> Evidence:
-    return evidence.stepping_stone(runs.ladder.log_ratio, runs.ladder.betas)
+    return runs.along(runs.ladder, evidence.stepping_stone)
 
 
 def _generalized_stepping_stone(runs: "Runs") -> Evidence:
-    return evidence.generalized_stepping_stone(runs.reference_ladder.log_ratio, runs.reference_ladder.betas)
+    return runs.along(runs.reference_ladder, evidence.generalized_stepping_stone)
 
 
 def _nested(runs: "Runs") -> Evidence:

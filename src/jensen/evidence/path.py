@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from jensen._evidence import Diagnostic, Evidence
+from jensen._pareto import pareto_k, reliable_k
 from jensen.evidence._power import PowerPosteriors, errors_of_means, power_posteriors, relative_draws, shown
 
 __all__ = ["modified_path", "path"]
@@ -159,6 +160,13 @@ class _Moments:
         if bool(falls.any()):
             where = shown(self.power.betas[1:][falls])
             yield f"The mean log-likelihood falls at beta = {where}, where it can only rise: chains have not converged."
+        depths = self._depths()
+        k = pareto_k(depths) if len(depths) else 0.0
+        if k > reliable_k(max(len(depths), 10)):
+            yield (
+                f"The log-likelihoods of the prior's draws have a lower tail of index {k:.2f}: their mean at beta = 0 "
+                "rests on few of them and may be infinite; take stepping_stone."
+            )
         if self.fraction < 1:
             yield (
                 f"The likelihood is zero at {1 - self.fraction:.2%} of the prior's draws: the integral is over the "
@@ -168,6 +176,11 @@ class _Moments:
             left_out = int((~self.finite[1:]).sum())
             yield f"{left_out} draws above beta = 0 have no finite log-likelihood and were left out."
         yield from self.power.warnings()
+
+    def _depths(self) -> Tensor:
+        """Logarithms of how far the log-likelihoods at beta = 0 lie below the highest of them, `(N,)`."""
+        prior = self.power.values[0][self.finite[0]]
+        return (prior.max() - prior)[prior < prior.max()].log()
 
     def _falls(self) -> Tensor:
         """Where the mean falls by more than three standard errors, `(T - 1,)`."""

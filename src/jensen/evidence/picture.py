@@ -53,11 +53,12 @@ def draw(comparison: "Comparison") -> Figure:
 
 
 def _range(comparison: "Comparison") -> tuple[float, float]:
-    """From the lowest to the highest value, those apart that would press all others together."""
+    """From the lowest to the highest estimate with an error, those apart that would press all others together."""
+    finite = [each for each in comparison.values() if math.isfinite(each.log_z)]
+    judged = [each for each in finite if each.kind == "estimate" and math.isfinite(each.std_error)] or finite
     ends = [
         evidence.log_z + sign * (2 * evidence.std_error if math.isfinite(evidence.std_error) else 0.0)
-        for evidence in comparison.values()
-        if math.isfinite(evidence.log_z)
+        for evidence in judged
         for sign in (-1, 1)
     ]
     ends = sorted(ends if comparison.exact is None else [*ends, comparison.exact])

@@ -161,6 +161,11 @@ class Runs:
             else replace(evidence, warnings=(*evidence.warnings, *self.chains.problems()))
         )
 
+    def along(self, run: "samplers.TemperedRun", reduce: Callable[[Tensor, Tensor], Evidence]) -> Evidence:
+        """What is made of a ladder's log-ratios and betas, with what is wrong with the ladder among its warnings."""
+        found = reduce(run.log_ratio, run.betas)
+        return replace(found, warnings=(*found.warnings, *run.problems()))
+
     @property
     def gaussian_fit(self) -> "samplers.GaussianFit":
         """The Gaussian with independent coordinates that maximises the ELBO."""

@@ -38,7 +38,7 @@ class Settings:
     """
 
     chains: int = 256
-    draws_per_chain: int = 100
+    draws_per_chain: int = 300
     warmup: int = 300
     metric: Literal["diagonal", "dense"] = "diagonal"
     start: Literal["prior", "laplace"] = "prior"

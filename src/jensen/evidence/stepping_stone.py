@@ -18,6 +18,7 @@ from jensen._evidence import Diagnostic, Evidence
 from jensen._math import log_mean_exp
 from jensen._pareto import pareto_k, reliable_k
 from jensen.evidence._power import PowerPosteriors, errors_of_means, power_posteriors, relative_draws, shown
+from jensen.evidence._weights import EVEN, is_heavy, kish
 
 __all__ = ["generalized_stepping_stone", "stepping_stone"]
 
@@ -88,9 +89,10 @@ def generalized_stepping_stone(log_ratio: Tensor, betas: Tensor) -> Evidence:
         | https://doi.org/10.1093/molbev/msq224
     """
     power = power_posteriors(log_ratio, betas, name="log_ratio")
-    first = pareto_k((power.steps[0] * power.values[0]).flatten())
+    log_w = (power.steps[0] * power.values[0]).flatten()
+    first, draws = pareto_k(log_w), len(log_w)
     warnings: tuple[str, ...] = ()
-    if first > reliable_k(power.values[0].numel()):
+    if is_heavy(first, draws=draws, share=kish(log_w) / draws):
         warnings = (f"The reference does not cover the posterior: k-hat of the first stone is {first:.2f}.",)
     return _product_of_stones(power, "generalized_stepping_stone", warnings)
 
@@ -127,10 +129,11 @@ def _findings(power: PowerPosteriors, per_stone: dict[str, tuple[float, ...]]) -
     """Sentences on the stones that cannot be trusted."""
     limit = reliable_k(power.values[0].numel())
     lower, varies = power.betas[:-1], torch.tensor(per_stone["variance_share"]) > 0
+    overlap = torch.tensor(per_stone["overlap"])
     few = varies & (torch.tensor(per_stone["effective_sample_size"]) < LEAST_DRAWS)
     bad = {
-        f"k-hat is above {limit:.2f}": torch.tensor(per_stone["pareto_k"]) > limit,
-        f"neighbours overlap by less than {LEAST_OVERLAP:.0%}": torch.tensor(per_stone["overlap"]) < LEAST_OVERLAP,
+        f"k-hat is above {limit:.2f}": (torch.tensor(per_stone["pareto_k"]) > limit) & (overlap <= EVEN),
+        f"neighbours overlap by less than {LEAST_OVERLAP:.0%}": overlap < LEAST_OVERLAP,
         f"fewer than {LEAST_DRAWS:.0f} draws are effective": few,
     }
     for what, where in bad.items():

@@ -37,8 +37,10 @@ class EvidenceRecipe:
         settings: of `jensen.evidence.Settings` where they differ from the default.
         seed: the default.
         differs: what the papers did otherwise, one sentence each.
+        exact: the log-evidence itself, in nats.
         published: numbers from the literature.
         measured: our numbers.
+        form: how its numbers are written, as in `format(number, form)`.
 
     Raises:
         ValueError: if `target` has no colon or no method is named.
@@ -57,6 +59,7 @@ class EvidenceRecipe:
     settings: Mapping[str, int | str] = field(default_factory=dict)
     seed: int = 0
     differs: tuple[str, ...] = ()
+    exact: float | None = None
     published: tuple[Published, ...] = ()
     measured: tuple[Measured, ...] = ()
     form: str = ".4f"

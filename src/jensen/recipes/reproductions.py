@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from jensen.recipes import studies
+from jensen.recipes import evidences, studies
 from jensen.recipes.catalogue import get, names
+from jensen.recipes.evidence_recipe import EvidenceRecipe
 from jensen.recipes.recipe import Measured, Published, Recipe
 from jensen.recipes.study import Study
 
@@ -21,9 +22,10 @@ two together. All values of recipes are in nats per image. NLL is the negative l
 samples, lower is better; ELBO is the evidence lower bound, higher is better. An error is one standard error over the
 test images. *k* is the number of draws that a model was trained with; it is always evaluated with 5,000. In brackets
 stand active units, layer by layer. Published numbers are quoted as they are usually given, not copied from the papers
-themselves. Train a recipe with `jensen fit NAME`, measure it with `jensen evaluate runs/NAME`. The sections at the end
-are studies: each says what its numbers are, an error is one standard error over its repetitions, and `jensen run NAME`
-measures them.
+themselves. Train a recipe with `jensen fit NAME`, measure it with `jensen evaluate runs/NAME`. Then come
+studies: each says what its numbers are, an error is one standard error over its repetitions, and `jensen run NAME`
+measures them. The sections at the end are log-evidences in nats, each beside its exact value, as `jensen evidence NAME`
+estimates them.
 """
 COLUMNS = ("what", "published", "source", "measured", "how")
 MISSING = "not measured yet"
@@ -36,11 +38,15 @@ def markdown() -> str:
         >>> markdown().splitlines()[0]
         '# Reproductions'
     """
-    sections = [*map(_section, map(get, names())), *map(_study, map(studies.get, studies.names()))]
+    sections = [
+        *map(_section, map(get, names())),
+        *map(_study, map(studies.get, studies.names())),
+        *map(_evidence, map(evidences.get, evidences.names())),
+    ]
     return "\n".join([LEAD, *sections])
 
 
-def rows(recipe: Recipe | Study) -> list[tuple[str, ...]]:
+def rows(recipe: Recipe | Study | EvidenceRecipe) -> list[tuple[str, ...]]:
     """The cells of a table: published numbers beside ours, "not measured yet" where there is none.
 
     Example:
@@ -50,16 +56,17 @@ def rows(recipe: Recipe | Study) -> list[tuple[str, ...]]:
     return list(_rows(recipe))
 
 
-def _rows(recipe: Recipe | Study) -> Iterator[tuple[str, ...]]:
-    is_study = isinstance(recipe, Study)
-    form = recipe.form if isinstance(recipe, Study) else ".2f"
+def _rows(recipe: Recipe | Study | EvidenceRecipe) -> Iterator[tuple[str, ...]]:
+    is_study = not isinstance(recipe, Recipe)
+    form = ".2f" if isinstance(recipe, Recipe) else recipe.form
     whats = [entry.what for entry in recipe.published] + [entry.what for entry in recipe.measured]
     for what in dict.fromkeys(whats):
         published = [entry for entry in recipe.published if entry.what == what]
         measured = [entry for entry in recipe.measured if entry.what == what]
         for i in range(max(len(published), len(measured))):
             left = _published(published[i], form) if i < len(published) else ("", "")
-            right = (MISSING if i == 0 else "", "")
+            is_missing = i == 0 and not (isinstance(recipe, EvidenceRecipe) and recipe.measured)
+            right = (MISSING if is_missing else "", "")
             if i < len(measured):
                 how = measured[i].data if is_study else f"{measured[i].data}; {_how(measured[i])}"
                 right = (_measured(measured[i], form), how)
@@ -108,6 +115,16 @@ def _study(study: Study) -> str:
     if study.measured:
         parts.append(f"Measured: {'; '.join(dict.fromkeys(_how(entry) for entry in study.measured))}.\n")
     return "\n".join([*parts, _table(rows(study)) or "No published number to compare with, and not measured yet.\n"])
+
+
+def _evidence(recipe: EvidenceRecipe) -> str:
+    exact = "" if recipe.exact is None else f" Exact: {recipe.exact:.7f} nats."
+    parts = [f"## `{recipe.name}`\n", f"{recipe.title}. [{recipe.paper}]({recipe.paper.url}).{exact}\n"]
+    if recipe.differs:
+        parts.append("Differs from the paper:\n\n" + "".join(f"- {sentence}\n" for sentence in recipe.differs))
+    if recipe.measured:
+        parts.append(f"Measured: {'; '.join(dict.fromkeys(_how(entry) for entry in recipe.measured))}.\n")
+    return "\n".join([*parts, _table(rows(recipe)) or "No published number to compare with, and not measured yet.\n"])
 
 
 def _draws(samples: int) -> str:

@@ -35,6 +35,9 @@ WARM_CHAINS = 20_000
 MOST_STEPS = 512
 """Leapfrog steps of the longest trajectory; in the first windows of the warm-up, whose metric is poor, 16, 32, ..."""
 
+ASTRAY, ASTRAY_SHARE = 20.0, 0.1
+"""A chain so many interquartile ranges (of a nat or more) below the others is lost, if no more than this share are."""
+
 ROUNDS = 20
 """How often starts at which the density is zero are drawn anew."""
 
@@ -52,8 +55,8 @@ class Chains(NamedTuple):
         trajectory_length: the longest, in the same units; the others are evenly spread below it.
         not_finite: proposals, in all, at which a log-density was NaN or `+inf`; they were rejected.
         evaluations: points at which the density and its gradient were evaluated, in all.
-        restarted: chains that did not move in the warm-up, or started where the density is zero, and were set on
-            another.
+        restarted: chains that did not move in the warm-up, were left far below all others' densities, or started
+            where the density is zero, and were set on another.
         stuck: chains that never moved after the warm-up.
     """
 
@@ -209,6 +212,13 @@ class _Run:
         self._replace(lost, Ensemble(points[:, choice], terms[:, :, choice], gradient[:, choice]))
         self.restarted += count
 
+    def astray(self) -> Tensor:
+        """Chains `(1, C)` still far out in the prior, whose few steps would set the metric and the step of all."""
+        log_p = kernel.log_density(self.chains.terms, self.weights)
+        low, high = log_p.quantile(0.25), log_p.quantile(0.75)
+        lost = log_p < low - ASTRAY * (high - low).clamp_min(1.0)
+        return lost & (lost.sum() <= ASTRAY_SHARE * lost.numel())
+
     def search(self, step_size: Tensor) -> Tensor:
         """Double or halve a step size until the acceptance of one leapfrog step passes 0.75."""
         rising: bool | None = None
@@ -247,7 +257,9 @@ class _Run:
         before = self.chains.points
         moves, part = self.move(self.step.current, self.length.current)
         self.moved |= moves.accepted
-        self.moments = adaptation.begin_moments(self.scale) if forget else self.moments
+        if forget:
+            self.restart(self.astray())
+            self.moments = adaptation.begin_moments(self.scale)
         self.moments = adaptation.add_points(self.moments, self.chains.points)
         self.step = adaptation.adapt_step_size(self.step, moves.acceptance, outside=moves.outside)
         if self.windows and part is not None:

@@ -39,6 +39,9 @@ QUARTER = math.pi / 2
 
 MOST_STEPS = 32
 
+MOST_CORRELATED = 3.5
+"""Sweeps after which a column must have forgotten where it was, or the ensemble's first states still show."""
+
 
 class TemperedRun(NamedTuple):
     r"""An ensemble's record, temperatures first, draws second, columns last.
@@ -66,6 +69,22 @@ class TemperedRun(NamedTuple):
     divergences: int
     not_finite: int
     evaluations: int
+
+    def problems(self) -> tuple[str, ...]:
+        r"""Reasons for doubt; none where nothing is known to be wrong.
+
+        All columns start from one population of particles. Where they do not forget it, they share its error, which
+        their spread does not show; the limit on $\hat R$ is what columns of 3.5 sweeps' autocorrelation time have.
+        """
+        limit = max(1.01, math.sqrt(1 + (MOST_CORRELATED - 1) / max(self.log_ratio.shape[1] // 2, 1)))
+        slow = self.r_hat > limit
+        if not bool(slow.any()):
+            return ()
+        where, worst = float(self.betas[slow].min()), float(self.r_hat[slow].max())
+        return (
+            f"The columns of the ladder mix slowly above beta = {where:.3g} (r_hat {worst:.3f}, above {limit:.3f}): "
+            "the error is too small; run more sweeps.",
+        )
 
 
 def temper(

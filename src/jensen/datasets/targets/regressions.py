@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Gamma, Normal
+from torch.nn.functional import softplus
 
 from jensen._math import HALF_LOG_TWO_PI
 from jensen._priors import Factor
@@ -96,12 +97,16 @@ def pima(model: int = 1, *, precision: float = 0.01) -> Target:
     women = pima_women.load()
     x = torch.cat([torch.ones_like(women.features[:, :1]), women.features[:, COLUMNS[model]]], 1)  # (M, d)
 
+    sufficient = women.diabetic @ x  # (d,)
+
+    def log_likelihood(theta: Tensor) -> Tensor:
+        return theta @ sufficient - softplus(theta @ x.T).sum(-1)
+
     def pointwise(theta: Tensor) -> Tensor:
         return log_prob(Bernoulli(logits=theta @ x.T), women.diabetic)
 
     prior = Normal(zeros(x.shape[1]), 1 / math.sqrt(precision))
-    exact = PIMA.get((model, precision))
-    return Target(lambda theta: pointwise(theta).sum(-1), prior, pointwise=pointwise, exact=exact)
+    return Target(log_likelihood, prior, pointwise=pointwise, exact=PIMA.get((model, precision)))
 
 
 def turtles(hypothesis: int = 0) -> Target:
