@@ -69,10 +69,11 @@ docs: $(READY)  ## the documentation, in site/
 serve: $(READY)  ## the documentation in a browser, rebuilt on every change
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
-bench: $(READY)  ## our training step and our estimators beside hand-written PyTorch and the peers
+bench: $(READY)  ## training steps, gradient estimators and evidences beside hand-written PyTorch and the peers
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	env -u OMP_WAIT_POLICY $(KEEP_PAGES) $(BIN)/python benchmarks/iwae_step.py
 	$(ONE_THREAD_EACH) $(BIN)/python benchmarks/gradients.py
+	$(ONE_THREAD_EACH) $(BIN)/python benchmarks/evidence.py
 
 clean:  ## remove what was built, but no run and not the environment
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,24 +1,30 @@
-"""Batched Hamiltonian Monte Carlo beside nutpie, on the same log-densities written in torch.
+"""Batched Hamiltonian Monte Carlo, 1,000 chains, beside nutpie's No-U-Turn sampler on the same torch log-density.
 
-    python benchmarks/hmc.py [--threads 1] [--repeats 3] [--chains 1,100,1000,10000] [--nuts-draws 500]
-
-Two targets: a Gaussian of eight dimensions with all correlations 0.5, and a logistic regression of 532 people on seven
-variables, made up here, with weak priors. For each: gradients per second and effective draws (of the worst coordinate)
-per second, after the warm-up and with it. Medians over repeats. nutpie runs its four chains one after the other, for
-Python lets only one compute at a time.
+A Gaussian of eight dimensions with all correlations 0.5, whose density costs nothing, and a logistic regression of 532
+people on seven variables, made up here, whose density is nearly all of the time. Gradients per second of the whole run;
+effective draws of the worst coordinate per second, after the warm-up and with it. nutpie runs its four chains one after
+the other, for Python lets only one compute at a time; its warm-up's share of the time is taken to be that of its draws.
 """
 
-import argparse
-import statistics
+import importlib.util
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 from torch.distributions import Normal
+from torch.nn.functional import softplus
 
 from jensen._targets import Target
 from jensen.samplers.hmc import Chains, hamiltonian
 from jensen.samplers.nuts import nuts
+from measured import Row, in_turns, row
+
+__all__ = ["gaussian", "logistic", "missing", "rows"]
+
+CHAINS, DRAWS = 1000, 50
+PEER_DRAWS, PEER_WARMUP = 300, 400
 
 
 class Speed(NamedTuple):
@@ -27,8 +33,6 @@ class Speed(NamedTuple):
     gradients: float
     sampling: float
     whole: float
-    seconds: float
-    r_hat: float
 
 
 def gaussian() -> Target:
@@ -39,84 +43,61 @@ def gaussian() -> Target:
     return Target(lambda x: ((x / 10).square() - (x @ precision) * x).sum(-1) / 2, prior)
 
 
-def logistic() -> Target:
-    """532 people, an intercept and six variables, two of them strongly correlated."""
+def logistic(people: int = 532, variables: int = 7) -> Target:
+    """An intercept and other variables, the last two of them strongly correlated, with weak priors."""
     generator = torch.Generator().manual_seed(1)
-    x = torch.randn(532, 7, generator=generator).double()
+    x = torch.randn(people, variables, generator=generator).double()
     x[:, 0] = 1
-    x[:, 6] = 0.9 * x[:, 5] + 0.4 * x[:, 6]
-    coefficients = torch.tensor([-1.0, 0.5, 1.0, 0.0, 0.3, 0.2, -0.4]).double()
+    x[:, -1] = 0.9 * x[:, -2] + 0.4 * x[:, -1]
+    coefficients = torch.linspace(-1.0, 1.0, variables).double()
     y = torch.bernoulli((x @ coefficients).sigmoid(), generator=generator)
+    sufficient = y @ x
 
-    def log_likelihood(b: torch.Tensor) -> torch.Tensor:
-        logits = b @ x.T
-        return (y @ logits.T) - torch.nn.functional.softplus(logits).sum(-1)
+    def log_likelihood(b: Tensor) -> Tensor:
+        return b @ sufficient - softplus(b @ x.T).sum(-1)
 
-    return Target(log_likelihood, Normal(torch.zeros(7).double(), 10.0))
+    return Target(log_likelihood, Normal(torch.zeros(variables).double(), 10.0))
 
 
-def ours(target: Target, chains: int, seed: int, draws: int) -> Speed:
+def ours(target: Target, seed: int) -> Speed:
     """The batch; the clock is read where the warm-up ends."""
     marks = [time.perf_counter()]
 
     def progress(done: int, total: int) -> None:
-        if done in (total - draws, total):
+        if done in (total - DRAWS, total):
             marks.append(time.perf_counter())
 
-    run = hamiltonian(target, chains=chains, draws=draws, seed=seed, progress=progress)
-    return speed(run, marks[2] - marks[1], marks[2] - marks[0])
+    run = hamiltonian(target, chains=CHAINS, draws=DRAWS, seed=seed, progress=progress)
+    return _speed(run, marks[2] - marks[1], marks[2] - marks[0])
 
 
-def theirs(target: Target, draws: int, seed: int) -> Speed:
-    """Four chains; the warm-up's share of the time is taken to be that of its draws."""
+def theirs(target: Target, seed: int) -> Speed:
+    """Four chains."""
     begun = time.perf_counter()
-    run = nuts(target, chains=4, draws=draws, warmup=400, seed=seed)
+    run = nuts(target, chains=4, draws=PEER_DRAWS, warmup=PEER_WARMUP, seed=seed)
     seconds = time.perf_counter() - begun
-    return speed(run, seconds * draws / (400 + draws), seconds)
+    return _speed(run, seconds * PEER_DRAWS / (PEER_WARMUP + PEER_DRAWS), seconds)
 
 
-def speed(run: Chains, sampling: float, whole: float) -> Speed:
+def missing() -> str:
+    """How to get the peer where it is not there."""
+    return "" if importlib.util.find_spec("nutpie") else 'nutpie: pip install "jensen[nuts]"'
+
+
+def rows(repeats: int) -> Iterator[Row]:
+    """Three numbers for each target."""
+    for case, make in (("Gaussian, d = 8", gaussian), ("logistic regression, 532 x 7", logistic)):
+        target = make()
+        sides = {"jensen": lambda seed, target=target: ours(target, seed)}
+        if not missing():
+            sides["nutpie"] = lambda seed, target=target: theirs(target, seed)
+        found = in_turns(sides, repeats)
+        quantities = ("gradients/s", "min-ESS/s", "min-ESS/s with warm-up")
+        for i, quantity in enumerate(quantities):
+            mine, other = ([speed[i] for speed in found.get(each, [])] for each in ("jensen", "nutpie"))
+            yield row(case, quantity, mine, other, less=False)
+
+
+def _speed(run: Chains, sampling: float, whole: float) -> Speed:
     least = float(run.effective_sample_size.min())
-    return Speed(run.evaluations / whole, least / sampling, least / whole, whole, float(run.r_hat.max()))
-
-
-def median(speeds: list[Speed]) -> Speed:
-    return Speed(*(statistics.median(column) for column in zip(*speeds, strict=True)))
-
-
-def print_line(name: str, found: Speed, base: Speed | None) -> None:
-    ratios = ""
-    if base is not None:
-        ratios = "".join(f"{a / b:9.0f}x" for a, b in zip(found[:3], base[:3], strict=True))
-    numbers = f"{found.gradients:12.3g}{found.sampling:14.3g}{found.whole:14.3g}{found.seconds:9.2f}{found.r_hat:8.3f}"
-    print(f"{name:24s}{numbers}{ratios}", flush=True)
-
-
-def main() -> None:
-    """Print a table for each target."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--chains", default="1,100,1000,10000")
-    parser.add_argument("--nuts-draws", type=int, default=500)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    print(f"torch {torch.__version__}, {options.threads} threads, medians of {options.repeats}")
-    for target, name in ((gaussian(), "Gaussian, 8 dimensions"), (logistic(), "logistic regression, 532 x 7")):
-        print(
-            f"\n{name}\n{'':24s}{'gradients/s':>12s}{'min-ESS/s':>14s}{'with warm-up':>14s}{'seconds':>9s}{'r_hat':>8s}"
-        )
-        base = None
-        try:
-            base = median([theirs(target, options.nuts_draws, seed) for seed in range(options.repeats)])
-            print_line("nutpie, 4 chains", base, None)
-        except ValueError as error:
-            print(f"without nutpie: {error}")
-        for chains in map(int, options.chains.split(",")):
-            draws = 1000 if chains == 1 else 50
-            runs = [ours(target, chains, seed, draws) for seed in range(options.repeats)]
-            print_line(f"jensen, {chains} chains", median(runs), base)
-
-
-if __name__ == "__main__":
-    main()
+    return Speed(run.evaluations / whole, least / sampling, least / whole)

@@ -1,22 +1,19 @@
-"""Time of stepping stone with all temperatures in one batch, beside one chain per temperature run one after another.
+"""Stepping stone with all temperatures in one batch, beside one chain for each temperature, one after the other.
 
-The same target (a logistic regression with a Gaussian prior), the same temperatures, the same number of kept draws and
-of leapfrog steps. Alone, each temperature has one chain of as many draws as all columns of the batch have together, the
-same metric and step size, and its warm-up is left out; the batch pays for its own. One thread; both take turns,
-and the table has the medians.
-
-    python benchmarks/stepping_stone.py [--rounds 3] [--temperatures 16] [--chains 32] [--draws 10] [--warmup 20]
+The same target (a logistic regression of 200 rows, five coefficients), the same temperatures, the same number of kept
+draws and of leapfrog steps. Alone, each temperature has one chain of as many draws as all columns of the batch have
+together, the same metric and step size, and its warm-up is left out; the batch pays for its own. Beside the seconds
+there is what time each would take to the same standard error, seconds times its square.
 """
 
-import argparse
 import math
-import statistics
-import time
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Normal
 
+from jensen._evidence import Evidence
 from jensen._random import seeded_generator
 from jensen._targets import Target
 from jensen.evidence.stepping_stone import stepping_stone
@@ -24,6 +21,11 @@ from jensen.samplers.annealing import path_from_prior
 from jensen.samplers.kernel import hmc, start
 from jensen.samplers.ladder import build_ladder
 from jensen.samplers.tempered import TemperedRun, temper
+from measured import Row, Timed, in_turns, row, timed
+
+__all__ = ["missing", "rows"]
+
+TEMPERATURES, CHAINS, DRAWS, WARMUP = 16, 64, 25, 50
 
 
 def logistic_regression(n: int = 200, d: int = 5) -> Target:
@@ -35,55 +37,51 @@ def logistic_regression(n: int = 200, d: int = 5) -> Target:
     return Target(lambda theta: Bernoulli(logits=theta @ X.T).log_prob(y).sum(-1), prior)
 
 
-def one_after_another(target: Target, run: TemperedRun, draws: int) -> Tensor:
+def batched(target: Target, seed: int) -> TemperedRun:
+    """All temperatures side by side."""
+    settings = {"temperatures": TEMPERATURES, "chains": CHAINS, "draws": DRAWS, "warmup": WARMUP}
+    return temper(target, **settings, seed=seed)
+
+
+def one_after_another(target: Target, run: TemperedRun, seed: int) -> Tensor:
     """Log-likelihoods `(T, draws, 1)` of one chain per temperature."""
-    path, generator = path_from_prior(target), seeded_generator(1)
+    draws, path, generator = DRAWS * CHAINS, path_from_prior(target), seeded_generator(1 + seed)
     ladder = build_ladder(path, len(run.betas), 1, betas=run.betas, generator=generator)
     steps = max(1, math.ceil(math.pi / 2 / float(run.step_size.median())))
     record = [target.log_terms(target.sample_prior(draws, generator=generator))[0]]
     for k in range(len(run.betas) - 1):
         weights = path.weights(run.betas[k + 1 : k + 2])
         chain = start(path.terms, ladder.points[k : k + 1], weights)
+        settings = {"step_size": run.step_size[k : k + 1], "scale": ladder.scale[k : k + 1]}
         values = []
         for _ in range(draws):
-            settings = {"step_size": run.step_size[k : k + 1], "scale": ladder.scale[k : k + 1]}
             chain, _ = hmc(chain, path.terms, weights, steps=steps, generator=generator, **settings)
             values.append(chain.terms[0, 0, 0])
         record.append(torch.stack(values))
     return torch.stack(record).unsqueeze(-1)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("rounds", 3), ("temperatures", 16), ("chains", 32), ("draws", 10), ("warmup", 20)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
+def missing() -> str:
+    """The other side is ours too."""
+    return ""
+
+
+def rows(repeats: int) -> Iterator[Row]:
+    """Seconds, and seconds at equal error."""
     target = logistic_regression()
-    seconds: dict[str, list[float]] = {"batched": [], "alone": []}
-    for seed in range(options.rounds):
-        began = time.perf_counter()
-        run = temper(
-            target,
-            temperatures=options.temperatures,
-            chains=options.chains,
-            draws=options.draws,
-            warmup=options.warmup,
-            seed=seed,
-        )
-        seconds["batched"].append(time.perf_counter() - began)
-        began = time.perf_counter()
-        values = one_after_another(target, run, options.draws * options.chains)
-        seconds["alone"].append(time.perf_counter() - began)
-        print(f"all temperatures in one batch {stepping_stone(run.log_ratio, run.betas)}")
-        print(f"one after another             {stepping_stone(values, run.betas)}")
-    batched, alone = (statistics.median(each) for each in seconds.values())
-    kept = options.temperatures * options.chains * options.draws
-    print(f"\n{'':30}{'seconds':>10}{'draws/s':>12}   ({kept} kept draws, medians of {options.rounds})")
-    print(f"{'all temperatures in one batch':30}{batched:10.2f}{kept / batched:12.0f}")
-    print(f"{'one after another':30}{alone:10.2f}{kept / alone:12.0f}")
-    print(f"ratio {alone / batched:.1f}")
+    run = batched(target, 0)
 
+    def together(seed: int) -> Timed:
+        def make() -> Evidence:
+            found = batched(target, seed)
+            return stepping_stone(found.log_ratio, found.betas)
 
-if __name__ == "__main__":
-    main()
+        return timed(make)
+
+    def alone(seed: int) -> Timed:
+        return timed(lambda: stepping_stone(one_after_another(target, run, seed), run.betas))
+
+    found = in_turns({"batched": together, "alone": alone}, repeats).values()
+    case = f"stepping stone, {TEMPERATURES} temperatures"
+    yield row(case, f"s, {CHAINS * DRAWS} draws of each", *([each.wall for each in side] for side in found))
+    yield row(case, "s x error^2", *([each.wall * each.result.std_error**2 for each in side] for side in found))

@@ -81,11 +81,11 @@ def pareto_smooth(log_ratios: Tensor) -> tuple[Tensor, float]:
     tail = _tail(log_ratios)
     if isinstance(tail, float):
         return log_ratios.clone(), tail
-    M = len(tail.index)
+    M = len(tail.places)
     middle = (torch.arange(M, dtype=tail.relative.dtype, device=tail.relative.device) + 0.5) / M
     smooth = (tail.cutoff + _quantile(middle, tail.k, tail.sigma)).log().clamp_max(0.0)
     relative = tail.relative.clone()
-    relative[tail.index] = smooth
+    relative[tail.places] = smooth
     return (relative + tail.peak).to(log_ratios.dtype).reshape(log_ratios.shape), tail.k
 
 
@@ -109,7 +109,7 @@ class _Tail(NamedTuple):
     """The largest weights, relative to the very largest, with the generalised Pareto distribution fitted to them."""
 
     relative: Tensor  # log-weights, (N,)
-    index: Tensor  # of those in the tail, ascending, (M,)
+    places: Tensor  # of those in the tail, ascending, (M,)
     cutoff: Tensor
     k: float
     sigma: float
