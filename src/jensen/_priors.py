@@ -2,24 +2,28 @@
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, biject_to, constraints
+from torch.distributions import Distribution, MixtureSameFamily, VonMises, biject_to, constraints
 from torch.distributions.constraints import Constraint
 from torch.distributions.transforms import Transform
 
 from jensen._random import seeded, seeded_generator
 
-__all__ = ["Factor", "JointPrior", "Values"]
+__all__ = ["Factor", "JointPrior", "Values", "is_refused_value", "validation"]
 
 Factor = Distribution | Callable[..., Distribution]
 """The prior of one parameter: a distribution, or a function of parameters named before that returns one."""
 
 Values = Mapping[str, Tensor]
 """Points in the model's own space, `(*, *event)` for each parameter by its name."""
+
+REACH = 6.0
+"""How far from 0 the real coordinates go at which a prior's support is tried: short of where bijections saturate."""
 
 PROBES, MOST = 4000, 5
 """Draws that a prior of the user's own class is tested with, and the dimension up to which the test has power."""
@@ -41,12 +45,16 @@ class JointPrior:
 
     $$p(\theta) = \prod_i p(\theta_i \mid \theta_{<i}), \qquad \theta = T(u), \quad u \in \mathbb{R}^d$$
 
+    A prior of the user's own class is held against its draws, and refused if it is visibly not normalised; not in more
+    than five dimensions, and not if a function returns it: there nothing is tested.
+
     Args:
         factors: the priors in the order of their dependence.
 
     Raises:
-        ValueError: if a prior is absent, discrete, cannot be drawn from, has no bijection to real numbers, depends on a
-            parameter after it, or is of the user's own class and visibly not normalised.
+        ValueError: if a prior is absent, discrete, periodic, in half precision, cannot be drawn from, has no bijection
+            to real numbers, depends on a parameter after it, has no density at all values of what torch calls its
+            support, or fails the test of normalisation.
     """
 
     def __init__(self, factors: Mapping[str, Factor | Any]) -> None:
@@ -57,6 +65,8 @@ class JointPrior:
             here, there = _sample(factors, 1), _sample(factors, 1)
         self.dim = 0
         for name, factor in factors.items():
+            if here[name].dtype in (torch.float16, torch.bfloat16):
+                raise ValueError(f"the prior of {name} is in {here[name].dtype}: too coarse; use float64 or float32")
             if not bool(here[name].isfinite().all()):
                 raise ValueError(f"draws of {name} are not finite: an improper prior has no evidence; normalise it")
             support = _support(name, _distribution(name, factor, here))
@@ -73,6 +83,7 @@ class JointPrior:
             self.blocks[name] = Block(factor, support, transform, shape, real_shape, place)
             self.dim = place.stop
         for name, block in self.blocks.items():
+            _check_support(name, block)
             _check_normalised(name, block)
 
     @property
@@ -139,7 +150,10 @@ def _distribution(name: str, factor: Factor | Any, values: Values) -> Distributi
     wanted = list(inspect.signature(factor).parameters)
     if missing := [each for each in wanted if each not in values]:
         raise ValueError(f"the prior of {name} asks for {missing}, which no parameter before it is called")
-    distribution = factor(**{each: values[each] for each in wanted})
+    try:
+        distribution = factor(**{each: values[each] for each in wanted})
+    except Exception as error:
+        raise ValueError(f"the prior of {name} raised {type(error).__name__}: {_first_line(error)}") from error
     if not isinstance(distribution, Distribution):
         raise ValueError(f"the prior of {name} returned {type(distribution).__name__}, not a torch Distribution")
     return distribution
@@ -147,14 +161,42 @@ def _distribution(name: str, factor: Factor | Any, values: Values) -> Distributi
 
 def _support(name: str, distribution: Distribution) -> Constraint:
     kind = type(distribution).__name__
+    inner = _innermost(distribution)
+    if isinstance(inner, VonMises):
+        raise ValueError(
+            f"the prior of {name} is periodic ({kind}): its density does not integrate to 1 over the real numbers"
+        )
     try:
-        support = getattr(distribution, "component_distribution", distribution).support
-        if support is None or support.is_discrete:
+        support, within = distribution.support, inner.support
+        if support is None or support.is_discrete or within is None or within.is_discrete:
             raise ValueError(f"{name} is discrete ({kind}): it has no density; sum it out of the likelihood")
+        if isinstance(distribution, MixtureSameFamily):
+            components: Any = distribution.component_distribution.support
+            support = _common(name, components)
         biject_to(support)
     except NotImplementedError as error:
         raise ValueError(f"the prior of {name} ({kind}) has no bijection to real numbers") from error
     return support
+
+
+def _innermost(distribution: Distribution) -> Distribution:
+    """What a mixture, a transformed or an independent distribution is made of."""
+    for part in ("component_distribution", "base_dist"):
+        if isinstance(inner := getattr(distribution, part, None), Distribution):
+            return _innermost(inner)
+    return distribution
+
+
+def _common(name: str, support: Constraint) -> Constraint:
+    """The support of a mixture's components, with one number for each of its bounds."""
+    if isinstance(support, constraints.independent):
+        independent: Callable[[Constraint, int], Constraint] = constraints.independent
+        return independent(_common(name, support.base_constraint), support.reinterpreted_batch_ndims)
+    named = ("lower_bound", "upper_bound")
+    bounds = [torch.as_tensor(getattr(support, each)) for each in named if hasattr(support, each)]
+    if any(bool((each != each.flatten()[0]).any()) for each in bounds):
+        raise ValueError(f"the components of {name} have different supports: a mixture needs the same bounds in all")
+    return type(support)(*(each.flatten()[0] for each in bounds)) if any(each.ndim for each in bounds) else support
 
 
 def _sample(factors: Mapping[str, Factor | Any], count: int) -> dict[str, Tensor]:
@@ -172,6 +214,34 @@ def _sample(factors: Mapping[str, Factor | Any], count: int) -> dict[str, Tensor
             raise ValueError(f"the prior of {name} drew values of shape {shapes}")
         values[name] = drawn
     return values
+
+
+def _check_support(name: str, block: Block) -> None:
+    """Ask for the density at values of what torch calls the support, as a transformed distribution may know less."""
+    factor = block.factor
+    if not isinstance(factor, Distribution):
+        return
+    generator = seeded_generator(2)
+    u = torch.randn(64, *block.real_shape, generator=generator, dtype=torch.float64)
+    u = torch.cat([u[:32], 3 * u[32:]]).clamp(-REACH, REACH)
+    with torch.no_grad(), seeded(generator):
+        own = factor.sample()
+        for dtype in (torch.float64, own.dtype):
+            values = block.transform(u.to(own.device, dtype))
+            inside = block.support.check(values)  # type: ignore[no-untyped-call]
+            values = values[inside.flatten(1).all(1) if inside.ndim > 1 else inside]
+            try:
+                with validation(True):
+                    factor.log_prob(values)
+            except ValueError as error:
+                if is_refused_value(error):
+                    raise ValueError(
+                        f"the support of {name} is narrower than torch says ({block.support}); use a distribution "
+                        "whose support is right (put a shift or a scale into the likelihood)"
+                    ) from error
+            except RuntimeError:
+                continue
+            return
 
 
 def _check_normalised(name: str, block: Block) -> None:
@@ -216,3 +286,23 @@ def _is_positive(support: Constraint) -> bool:
     bound = getattr(support, "lower_bound", None)
     is_half_line = isinstance(support, constraints.greater_than | constraints.greater_than_eq)
     return is_half_line and bound is not None and bool((torch.as_tensor(bound) == 0).all())
+
+
+def is_refused_value(error: ValueError) -> bool:
+    """Whether this is torch's refusal of a value outside a distribution's support, and not of a parameter."""
+    return "Expected value argument" in str(error)
+
+
+@contextmanager
+def validation(on: bool, /) -> Iterator[None]:
+    """Switch the checks of `torch.distributions` on; or off, at points that a sampler only tries."""
+    before = Distribution._validate_args
+    Distribution.set_default_validate_args(on)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(before)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

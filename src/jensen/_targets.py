@@ -1,7 +1,7 @@
 """What has an evidence: a log-likelihood under a normalised prior, seen from an unconstrained space."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import NamedTuple
 
@@ -9,10 +9,13 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import Distribution
 
-from jensen._priors import Factor, JointPrior, Values
+from jensen._priors import Factor, JointPrior, Values, is_refused_value, validation
 from jensen._random import seeded, seeded_generator
 
 __all__ = ["Draws", "Parameters", "Target"]
+
+PROBES, FEW = 64, 8
+"""Draws of the prior that the likelihood is tried at, and how many of them its gradient."""
 
 Parameters = Tensor | dict[str, Tensor]
 """Points in the model's own space: `(*, *event)`, or one such tensor for each name."""
@@ -43,11 +46,13 @@ class Target:
     $$Z = \int p(y \mid \theta)\, p(\theta)\, d\theta$$
 
     Every parameter is mapped to real coordinates $u$ by `torch.distributions.biject_to`, so that samplers and
-    proposals meet no boundary; the log-prior of $u$ holds the log-Jacobian. The prior must be normalised, and the
+    proposals meet no boundary; the log-prior of $u$ holds the log-Jacobian. The prior must be normalised (distributions
+    of torch are trusted; your own class is tested in up to five dimensions, and not if a function returns it), and the
     likelihood must keep its constants: what `log_likelihood` drops is missing from $\log Z$. How to notice: at any
     point it must agree with the sum of `log_prob` of the data's own distribution.
 
-    Computing is in the prior's own precision; give it float64 parameters (`Normal(torch.zeros(5).double(), 1.0)`).
+    Computing is in the wider precision of prior and likelihood; give both float64
+    (`Normal(torch.zeros(5).double(), 1.0)`).
 
     Args:
         log_likelihood: maps a batch of points to log-likelihoods in nats, `(N,)`. With one prior it gets `(N, *event)`,
@@ -61,7 +66,9 @@ class Target:
 
     Raises:
         ValueError: if the prior is absent, discrete, improper or without a bijection to real numbers; if a function
-            takes no batch or returns another shape; and whenever it raises, naming the first offending point.
+            takes no batch or returns another shape; if at a draw of the prior the likelihood is finite though torch
+            refuses a value as outside a distribution's support; and whenever a function raises, naming the first
+            offending point.
 
     Example:
         >>> from torch.distributions import Beta, Binomial
@@ -90,9 +97,14 @@ class Target:
         self._joint_prior = JointPrior(_by_name(prior))
         self._log_likelihood = log_likelihood
         self._pointwise = pointwise
-        probe = self.sample_prior(3, generator=seeded_generator(0))
+        with seeded(seeded_generator(0)):
+            probe = self._joint_prior.unconstrain(self._joint_prior.sample(PROBES))
         self.dtype, self.device = probe.dtype, probe.device
-        self._check(probe)
+        self._check_prior(probe[:3])
+        probe = probe[probe.isfinite().all(-1)]
+        self._widen(probe)
+        self._check(probe.to(self.dtype))
+        self._no_gradient = self._try_gradient(probe[:FEW].to(self.dtype))
 
     @classmethod
     def from_density(
@@ -121,7 +133,9 @@ class Target:
         joint = JointPrior(_by_name(reference))
 
         def log_ratio(*point: Tensor, **named: Tensor) -> Tensor:
-            return log_density(*point, **named) - joint.log_prob(named or {"theta": point[0]})
+            log_p = log_density(*point, **named)
+            with validation(False):
+                return log_p - joint.log_prob(named or {"theta": point[0]})
 
         return cls(log_ratio, reference, exact=exact)
 
@@ -149,6 +163,28 @@ class Target:
     def is_pointwise(self) -> bool:
         """Whether the log-likelihood of each observation is known."""
         return self._pointwise is not None
+
+    @property
+    def is_differentiable(self) -> bool:
+        """Whether torch can follow the log-likelihood's gradient, as far as some draws of the prior tell.
+
+        Example:
+            >>> from torch.distributions import Normal
+            >>> Target(lambda x: -(x.detach() ** 2), Normal(torch.tensor(0.0).double(), 1.0)).is_differentiable
+            False
+        """
+        return not self._no_gradient
+
+    def require_gradient(self) -> None:
+        """Refuse to go on where `is_differentiable` is false.
+
+        Raises:
+            ValueError: with what went wrong.
+        """
+        if self._no_gradient:
+            raise ValueError(
+                f"log_likelihood has no gradient in torch ({self._no_gradient}); the methods nested and naive need none"
+            )
 
     def constrain(self, points: Tensor) -> Parameters:
         """From real coordinates `(*, d)` to the model's own space, `(*, *event)` for each parameter."""
@@ -179,10 +215,8 @@ class Target:
                 shape.
         """
         self._check_width(points)
-        values = self._joint_prior.constrain(points)
-        log_prior = _guarded("the prior", self._joint_prior.log_prob, values) + self._joint_prior.log_jacobian(points)
-        log_likelihood = _guarded("log_likelihood", self._call(self._log_likelihood), values)
-        return torch.stack([log_likelihood, log_prior.to(log_likelihood.dtype)])
+        dtype = torch.promote_types(self.dtype, points.dtype)
+        return torch.stack([self._likelihood(points).to(dtype), self._log_prior(points).to(dtype)])
 
     def log_joint(self, points: Tensor) -> Tensor:
         """Log of the unnormalised posterior density at unconstrained points `(N, d)`, `(N,)`."""
@@ -214,7 +248,7 @@ class Target:
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")
         with seeded(generator):
-            return self._joint_prior.unconstrain(self._joint_prior.sample(count))
+            return self._joint_prior.unconstrain(self._joint_prior.sample(count)).to(self.dtype)
 
     def watched(self, callback: Callable[[int], None]) -> "Target":
         """The same target, which tells `callback` at how many points its log-likelihood is asked for.
@@ -246,21 +280,64 @@ class Target:
         if points.ndim < 1 or points.shape[-1] != self.dim:
             raise ValueError(f"points have shape {tuple(points.shape)}; expected (*, d) = (*, {self.dim})")
 
-    def _check(self, probe: Tensor) -> None:
-        """Try the functions on three draws of the prior; torch's own checks may refuse some of them, but not all."""
-        log_prior = self.log_terms(probe)[1]
+    def _log_prior(self, points: Tensor) -> Tensor:
+        values = self._joint_prior.constrain(points)
+        return _guarded("the prior", self._joint_prior.log_prob, values) + self._joint_prior.log_jacobian(points)
+
+    def _likelihood(self, points: Tensor) -> Tensor:
+        values = self._joint_prior.constrain(points)
+        return _guarded("log_likelihood", self._call(self._log_likelihood), values)
+
+    def _check_prior(self, probe: Tensor) -> None:
+        log_prior = self._log_prior(probe)
         if not bool(log_prior.isfinite().all()):
             raise ValueError(
                 f"draws of the prior have log-densities {log_prior.tolist()}: it is improper, or not a density"
             )
-        errors = []
-        for point in probe[:, None]:
+
+    def _widen(self, probe: Tensor) -> None:
+        """Compute in the wider precision of prior and likelihood."""
+        found = self._likelihood(probe).dtype
+        self.dtype = torch.promote_types(probe.dtype, found)
+        if self.dtype != probe.dtype:
             try:
-                self._call(self._log_likelihood)(self._joint_prior.constrain(point))
+                self.log_terms(probe.to(self.dtype))
             except ValueError as error:
-                errors.append(error)
-        if len(errors) == len(probe):
+                mixed = f"the prior is in {probe.dtype} and log_likelihood returns {found}"
+                raise ValueError(f"{mixed}, which do not mix here; give both {self.dtype}: {error}") from error
+
+    def _check(self, probe: Tensor) -> None:
+        """Try the likelihood with torch's own checks, which may refuse parameters at some draws, but not at all."""
+        call = self._call(self._log_likelihood)
+
+        def refusal(points: Tensor) -> ValueError | None:
+            try:
+                with validation(True):
+                    call(self._joint_prior.constrain(points))
+            except ValueError as error:
+                return error
+            return None
+
+        if refusal(probe) is None:
+            return
+        errors = [refusal(point) for point in probe[:, None]]
+        for point, value, error in zip(probe, self._likelihood(probe), errors, strict=True):
+            if error is not None and is_refused_value(error) and bool(value.isfinite()):
+                raise ValueError(_outside(error, self._joint_prior.constrain(point[None]))) from error
+        if all(errors):
             raise ValueError(f"log_likelihood raised ValueError at every draw of the prior: {errors[0]}") from errors[0]
+
+    def _try_gradient(self, probe: Tensor) -> str:
+        """Why torch cannot follow the likelihood's gradient; empty if it can, or the likelihood is constant."""
+        try:
+            with torch.enable_grad():
+                values = self._likelihood(probe.detach().clone().requires_grad_())
+        except ValueError as error:
+            return str(error).partition("\n")[0].partition("; first at ")[0]
+        finite = values[values.isfinite()]
+        if values.requires_grad or not bool((finite != finite[:1]).any()):
+            return ""
+        return "its result does not require grad"
 
 
 def _by_name(prior: Distribution | Mapping[str, Factor]) -> dict[str, Factor]:
@@ -270,7 +347,7 @@ def _by_name(prior: Distribution | Mapping[str, Factor]) -> dict[str, Factor]:
 def _guarded(what: str, function: Callable[[Values], Tensor], values: Values, *, ndim: int = 1) -> Tensor:
     count = next(iter(values.values())).shape[0]
     try:
-        with _unvalidated():
+        with validation(False):
             result = function(values)
     except Exception as error:
         raise ValueError(_blame(what, function, values, error)) from error
@@ -290,19 +367,22 @@ def _blame(what: str, function: Callable[[Values], Tensor], values: Values, erro
     for i in range(count):
         one = {name: value[i : i + 1] for name, value in values.items()}
         try:
-            function(one)
+            with validation(False):
+                function(one)
         except Exception as again:
-            point = ", ".join(f"{name} = {value[0].tolist()}" for name, value in one.items())
-            return f"{what} raised {type(again).__name__}: {again}; first at {point}"
+            return f"{what} raised {type(again).__name__}: {again}; first at {_point(one)}"
     return f"{what} raised {type(error).__name__}: {error}; on a batch of {count} points, but on none of them alone"
 
 
-@contextmanager
-def _unvalidated() -> Iterator[None]:
-    """No checks of `torch.distributions` at points that a sampler only tries: there a scale may be 0."""
-    before = Distribution._validate_args
-    Distribution.set_default_validate_args(False)
-    try:
-        yield
-    finally:
-        Distribution.set_default_validate_args(before)
+def _outside(error: ValueError, values: Values) -> str:
+    found = re.search(r"within the support \((.*?)\) of the distribution (\w+)", str(error), re.DOTALL)
+    where = f"{found[2]}'s support, {found[1]}" if found else "a distribution's support"
+    point = _point({name: value.detach() for name, value in values.items()})
+    return (
+        f"log_likelihood takes the density of a value outside {where}; first at {point}. Return -inf there, as with "
+        "torch.where: unchecked, torch gives such a value a density (validate_args=False where yours is right)"
+    )
+
+
+def _point(values: Values) -> str:
+    return ", ".join(f"{name} = {value[0].tolist()}" for name, value in values.items())

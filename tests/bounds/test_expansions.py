@@ -193,3 +193,11 @@ def test_other_bad_input_is_refused():
         relative_moments(torch.zeros(3), highest=1)
     with pytest.raises(ValueError, match="hold no sample"):
         relative_moments(torch.zeros(0))
+
+
+@pytest.mark.parametrize("bad", [[0.0, math.nan], [-math.inf, -math.inf], [0.0, math.inf]])
+def test_weights_without_moments_are_refused(bad):
+    good = torch.tensor([-math.inf, 0.0], dtype=DOUBLE)
+    assert relative_moments(good).isfinite().all()
+    with pytest.raises(ValueError, match="have no relative moments"):
+        relative_moments(torch.stack([good, torch.tensor(bad, dtype=DOUBLE)], 1))

@@ -70,6 +70,18 @@ def test_the_same_command_goes_on(capsys, monkeypatch):
     assert [whole[name]["log_z"] for name in whole] == [part[name]["log_z"] for name in part]
 
 
+def test_a_target_that_was_changed_is_no_longer_that_of_the_folder(capsys):
+    Path("mine.py").write_text(OWN)
+    words = ["evidence", "mine.py:target", *QUICK, "--methods", "naive", "--out", "out"]
+    assert main(words) == 0
+    assert main(words) == 0
+    Path("mine.py").write_text(OWN.replace("-(x**2).sum(-1) / 2", "-(x**2).sum(-1) / 3"))
+    capsys.readouterr()
+    assert main(words) == 1
+    assert "holds results of mine.py:target as it was before it was changed" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 0
+
+
 def test_settings_and_seed_reach_the_folder():
     words = ["evidence", "beta-binomial", *QUICK, "--seed", "3", "--set", "samples=500", "--methods", "naive"]
     assert main(words) == 0
@@ -86,6 +98,7 @@ def test_settings_and_seed_reach_the_folder():
         (["beta-binomial", "--set", "chain=3"], "there is no setting 'chain'; did you mean 'chains'?"),
         (["beta-binomial", "--set", "chains=none"], "chains must be a whole number, got 'none'"),
         (["beta-binomial", "--set", "chains"], "--set takes NAME=VALUE"),
+        (["beta-binomial", "--methods", ""], "unknown method ''"),
         (["beta-binomial", "--seed", "-1"], "--seed must not be negative"),
         (["absent.py:target"], "there is no file absent.py"),
         (["absent:target"], "there is no module 'absent'"),

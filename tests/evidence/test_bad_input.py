@@ -120,6 +120,11 @@ def test_an_unknown_method_or_one_that_does_not_apply():
         log_evidence(target, method="gamma_laplus")
     with pytest.raises(ValueError, match="each observation"):
         compare(target, ["cpo"])
+    for several in ("all", ["bridge", "naive"], None):
+        with pytest.raises(ValueError, match="takes the name of one method"):
+            log_evidence(target, method=several)
+    with pytest.raises(ValueError, match="expected a Target"):
+        log_evidence(gaussian)
     assert "cpo" not in applicable(target)
 
 

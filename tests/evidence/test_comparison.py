@@ -43,10 +43,10 @@ def test_rounding_is_no_difference():
 @pytest.mark.parametrize(
     ("evidence", "words"),
     [
-        (Evidence(-2.0, 0.1), "1.0 σ agrees"),
+        (Evidence(-2.0, 0.1), "1.0 σ ok"),
         (Evidence(-1.0, 0.1), "9.0 σ above"),
         (Evidence(-2.9, 0.1), "10.0 σ below"),
-        (Evidence(-1.9, 0.0), "0.0 σ agrees"),
+        (Evidence(-1.9, 0.0), "0.0 σ ok"),
         (Evidence(-2.5, 0.1, kind="bound"), "0.6 below"),
         (Evidence(-1.0, math.nan, kind="score"), "a score"),
         (Evidence(-1.6, math.nan, kind="approximation"), "0.3 above"),
@@ -62,7 +62,7 @@ def test_without_an_exact_value_the_surest_calm_estimate_is_the_reference():
     )
     assert found.reference == "b"
     assert found.verdict("b") == "yardstick"
-    assert found.verdict("a") == "0.4 σ agrees"
+    assert found.verdict("a") == "0.4 σ ok"
     assert found.verdict("c") == "8.0 σ above"
 
 

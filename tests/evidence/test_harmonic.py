@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy.optimize import brentq
@@ -162,3 +163,12 @@ def test_bad_input_is_refused(estimate, values, message):
 def test_bad_settings_are_refused(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         stabilized_harmonic(proportional(), **setting)
+
+
+@pytest.mark.parametrize("estimate", [harmonic, stabilized_harmonic])
+def test_lists_and_arrays_count_as_tensors(estimate):
+    values = [-3000.125, -2999.7, -3001.3]
+    expected = estimate(torch.tensor(values, dtype=DOUBLE)).log_z
+    assert estimate(values).log_z == estimate(np.array(values)).log_z == expected
+    with pytest.raises(ValueError, match="log_likelihood must be a tensor or an array of numbers, got str"):
+        estimate("a")

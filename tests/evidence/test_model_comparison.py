@@ -156,3 +156,19 @@ def test_a_large_error_is_said_to_be_too_large():
 def test_bad_input(models, prior, says):
     with pytest.raises(ValueError, match=says):
         model_probabilities(models, prior=prior)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: bayes_factor(1.0, 2.0), r"^a must be an Evidence, such as .*, got 1.0$"),
+        (lambda: bayes_factor(Evidence(-1.0, 0.1), "b"), "^b must be an Evidence"),
+        (lambda: model_probabilities([Evidence(-1.0, 0.1), -2.0]), "^1 must be an Evidence"),
+        (lambda: model_probabilities({"line": -2.0}), "^line must be an Evidence"),
+        (lambda: model_probabilities(3.0), "a sequence of Evidence, or a mapping"),
+        (lambda: model_probabilities(Evidence(-1.0, 0.1)), "a sequence of Evidence, or a mapping"),
+    ],
+)
+def test_what_is_no_evidence_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -207,3 +207,14 @@ def test_bad_options():
         nested(run, counts, simulations=1)
     with pytest.raises(ValueError, match="ranks must be"):
         nested(run, counts, ranks=torch.tensor([1.5]))
+
+
+def test_what_the_last_live_points_hold_is_said_in_words_where_no_number_is_known():
+    counts = torch.arange(4, 0, -1)
+    level = nested(torch.tensor([-math.inf, -math.inf, 0.0, 0.0]).double(), counts)
+    assert level.diagnostics["remaining"] == 0
+    assert level.log_z == pytest.approx(math.log(0.5))
+    assert not any("stopped early" in sentence for sentence in level.warnings)
+    early = nested([-3.0, -2.0, -1.0, 0.0], counts)
+    assert any("deleted no point of positive likelihood" in sentence for sentence in early.warnings)
+    assert not any("inf nats" in sentence for sentence in (*level.warnings, *early.warnings))

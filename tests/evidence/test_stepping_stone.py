@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -193,3 +194,15 @@ def test_nan_is_counted_and_does_not_spread():
 def test_bad_input(method, values, betas, message):
     with pytest.raises(ValueError, match=message):
         method(values, betas)
+
+
+@pytest.mark.parametrize("estimate", [generalized_stepping_stone, stepping_stone])
+def test_lists_and_arrays_count_as_tensors(estimate):
+    values, betas = [[[-0.7, 0.4]], [[0.1, 0.7]]], [0.0, 1.0]
+    expected = estimate(torch.tensor(values, dtype=DOUBLE), torch.tensor(betas)).log_z
+    assert estimate(values, betas).log_z == estimate(np.array(values), np.array(betas)).log_z == expected
+    for bad in ([], "a", [[1.0], [1.0, 2.0]]):
+        with pytest.raises(ValueError, match=r"expected \(temperatures|must be a tensor or an array"):
+            estimate(bad, betas)
+    with pytest.raises(ValueError, match="betas must be a tensor or an array"):
+        estimate(values, "a")

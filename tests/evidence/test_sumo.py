@@ -249,3 +249,13 @@ def test_what_lies_beyond_the_truncation_is_not_used():
             other[k, column] = -math.inf
     assert_close(roulette(other, cut), roulette(log_w, cut))
     assert_close(roulette(log_w, cut)[0], log_w[0, 0])
+
+
+@pytest.mark.parametrize("estimate", [multilevel, sumo])
+def test_a_sample_that_raises_is_named(estimate):
+    def sample(count):
+        raise KeyError("mean")
+
+    with pytest.raises(ValueError, match=r"sample\(\d+\) raised KeyError: 'mean'") as caught:
+        estimate(sample, replicates=10)
+    assert isinstance(caught.value.__cause__, KeyError)

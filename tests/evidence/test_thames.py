@@ -208,3 +208,12 @@ def test_single_precision_is_taken():
     points = autocorrelated((500, 2, 2), rho=0.0, seed=0)
     found = thames(draws_of(points.float(), normal_density(points).float()))
     assert_close(found.log_z, thames(draws_of(points, normal_density(points))).log_z, rtol=0, atol=1e-4)
+
+
+def test_arrays_count_as_tensors_and_what_is_no_draws_is_refused():
+    points = torch.randn(200, 2, 2, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
+    draws = Draws(points, normal_density(points), torch.zeros(200, 2, dtype=DOUBLE))
+    assert thames(Draws(*(each.numpy() for each in draws))).log_z == thames(draws).log_z
+    for bad in ([1.0, 2.0], points):
+        with pytest.raises(ValueError, match=r"draws must be Draws\(points \(S, C, d\)"):
+            thames(bad)

@@ -204,7 +204,7 @@ def test_the_rate_of_a_mixture_is_the_spectral_radius_of_its_map():
 
 def test_louis_of_a_vector():
     """A mixture of few points: every assignment is summed over."""
-    data, theta = DATA[[0, 30, 50, 80, 99]], torch.tensor([0.4, -1.0, 1.5, 0.5, 1.2], dtype=DOUBLE)
+    data, theta = DATA[[0, 20, 30, 80, 99]], torch.tensor([0.6, -1.3, 2.9, 0.7, 0.8], dtype=DOUBLE)
 
     def terms(theta):
         weights = torch.stack([theta[0], 1 - theta[0]])
@@ -337,6 +337,44 @@ def test_bad_input_is_refused(call, message):
         call()
 
 
-def test_an_information_that_is_not_positive_has_no_standard_error():
-    louis = em.louis_information(lambda t, x: x * t + t**2, HALF, torch.tensor([-1.0, 1.0], dtype=DOUBLE))
-    assert louis.std_error.isnan().all()
+def test_a_point_that_is_no_maximum_has_no_information():
+    with pytest.raises(ValueError, match="the point is no maximum"):
+        em.louis_information(lambda t, x: x * t + t**2, HALF, torch.tensor([-1.0, 1.0], dtype=DOUBLE))
+
+
+def test_one_draw_has_no_spread_and_one_certain_value_needs_none():
+    with pytest.raises(ValueError, match="give two draws or more, or weights; got 1"):
+        em.louis_information(complete, HALF, torch.ones(1))
+    certain = em.louis_information(complete, HALF, torch.full((1,), 20.0, dtype=DOUBLE), weights=torch.ones(1))
+    assert float(certain.missing) == 0
+    assert certain.rate == 0
+
+
+def test_numbers_start_as_well_as_tensors():
+    assert_close(em.expectation_maximization(e_step, m_step, 0.5).parameters, torch.tensor(MODE, dtype=DOUBLE))
+    found = em.monte_carlo_em(latents, m_step_of_draws, 0.5, samples=[10] * 4)
+    assert_close(found.history, em.monte_carlo_em(latents, m_step_of_draws, HALF, samples=[10] * 4).history)
+    for bad in ("a", None, {}):
+        with pytest.raises(ValueError, match="the start must be a tensor or a number"):
+            em.expectation_maximization(e_step, m_step, bad)
+
+
+def _fails(*_):
+    raise KeyError("y")
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: em.expectation_maximization(_fails, m_step, HALF), "e_step"),
+        (lambda: em.expectation_maximization(e_step, _fails, HALF), "m_step"),
+        (lambda: em.expectation_maximization(e_step, m_step, HALF, log_density=_fails), "log_density"),
+        (lambda: em.monte_carlo_em(_fails, m_step_of_draws, HALF, samples=[2]), "sample_latents"),
+        (lambda: em.monte_carlo_em(latents, _fails, HALF, samples=[2]), "m_step"),
+        (lambda: em.louis_information(_fails, HALF, torch.ones(3)), "complete_log_density"),
+    ],
+)
+def test_a_function_that_raises_is_named(call, name):
+    with pytest.raises(ValueError, match=f"^{name} raised KeyError: 'y'") as caught:
+        call()
+    assert isinstance(caught.value.__cause__, KeyError)

@@ -227,3 +227,15 @@ def test_float32():
     generator = seeded_generator(0)
     wrong = torch.randn(50, 64, 3, generator=generator) * 0.7
     assert largest_z(wrong.square(), 1 / 3) > 10
+
+
+@pytest.mark.parametrize("setting", ["chains", "draws", "warmup"])
+def test_numbers_of_draws_are_whole(setting):
+    for bad in (2.5, "a"):
+        with pytest.raises(ValueError, match=f"{setting} must be a whole number, got {bad!r}"):
+            hamiltonian(poisson(), **{setting: bad})
+
+
+def test_what_is_no_target_is_refused():
+    with pytest.raises(ValueError, match=r"target must be a Target.*got function"):
+        hamiltonian(lambda x: -(x**2).sum(-1))

@@ -262,3 +262,34 @@ def test_bad_moves():
     directions = learn_directions(torch.eye(2).double(), generator=seeded_generator(0))
     with pytest.raises(ValueError, match="at least 1 move"):
         move(lambda x: x.mT, walkers, above=-1.0, directions=directions, moves=0, generator=seeded_generator(0))
+
+
+def test_points_without_a_likelihood_are_counted():
+    seen = [0]
+
+    def log_likelihood(x):
+        value = torch.where(x > 0.5, math.nan, -(x**2) / 2).sum(-1)
+        seen[0] += int(value.isnan().sum())
+        return value
+
+    target = Target(log_likelihood, Normal(torch.zeros(1).double(), 1.0))
+    seen[0] = 0
+    assert nested_sampling(target, live=np.int64(50)).not_finite == seen[0] > 0
+
+
+@pytest.mark.parametrize("setting", ["live", "batch", "moves"])
+def test_settings_are_whole_and_the_target_is_one(setting):
+    target = Target(lambda x: -(x**2).sum(-1) / 2, Normal(torch.zeros(1).double(), 3.0))
+    for bad in (2.5, "a"):
+        with pytest.raises(ValueError, match=f"{setting} must be a whole number, got {bad!r}"):
+            nested_sampling(target, **{setting: bad})
+    with pytest.raises(ValueError, match=r"target must be a Target.*got function"):
+        nested_sampling(lambda x: x)
+
+
+def test_a_run_that_stops_at_its_start_says_so_in_words():
+    target = Target(lambda x: -(x**2).sum(-1) / 2, Normal(torch.zeros(1).double(), 3.0))
+    run = nested_sampling(target, live=20, most_evaluations=20)
+    found = nested(run.log_likelihood, run.live_counts)
+    assert any("no point of positive likelihood was deleted" in sentence for sentence in run.warnings)
+    assert not any("inf nats" in sentence for sentence in (*run.warnings, *found.warnings))

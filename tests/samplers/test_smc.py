@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import MultivariateNormal, Normal
@@ -212,3 +213,26 @@ def test_a_likelihood_that_is_zero_everywhere():
     nowhere = Target(lambda x: 0 * x.sum(-1) - math.inf, Normal(torch.zeros(1, dtype=DOUBLE), 1.0))
     with pytest.raises(ValueError, match="likelihood is zero"):
         sequential_monte_carlo(nowhere, particles=20, runs=2)
+
+
+def test_points_without_a_likelihood_are_counted():
+    seen = [0]
+
+    def log_likelihood(x):
+        value = torch.where(x > 0.5, math.nan, -(x**2) / 2).sum(-1)
+        seen[0] += int(value.isnan().sum())
+        return value
+
+    target = Target(log_likelihood, Normal(torch.zeros(1).double(), 1.0))
+    seen[0] = 0
+    assert sequential_monte_carlo(target, particles=np.int64(100), runs=2).not_finite == seen[0] > 0
+
+
+@pytest.mark.parametrize("setting", ["particles", "runs", "most_moves"])
+def test_settings_are_whole_and_the_target_is_one(setting):
+    target = Target(lambda x: -(x**2).sum(-1) / 2, Normal(torch.zeros(1).double(), 3.0))
+    for bad in (2.5, "a"):
+        with pytest.raises(ValueError, match=f"{setting} must be a whole number, got {bad!r}"):
+            sequential_monte_carlo(target, **{setting: bad})
+    with pytest.raises(ValueError, match=r"target must be a Target.*got function"):
+        sequential_monte_carlo(lambda x: x)

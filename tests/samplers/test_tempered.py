@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import MultivariateNormal, Normal
@@ -233,3 +234,40 @@ def test_a_fitted_reference():
 def test_bad_input(settings, message):
     with pytest.raises(ValueError, match=message):
         temper(regression()[0], **settings)
+
+
+def test_a_list_is_a_schedule():
+    target = Target(lambda x: -(x**2).sum(-1) / 2, Normal(torch.zeros(1).double(), 3.0))
+    settings = {"chains": np.int64(4), "draws": 8, "warmup": 4}
+    listed, tensor = (temper(target, betas=betas, **settings) for betas in ([0, 0.5, 1], torch.tensor([0.0, 0.5, 1.0])))
+    assert listed.betas.tolist() == [0, 0.5, 1]
+    assert torch.equal(listed.log_ratio, tensor.log_ratio)
+    for bad in ("a", ["a", "b"], 0.5):
+        with pytest.raises(ValueError, match="betas must"):
+            temper(target, betas=bad, **settings)
+
+
+@pytest.mark.parametrize("setting", ["temperatures", "chains", "draws", "warmup"])
+def test_settings_are_whole_and_the_target_is_one(setting):
+    target = Target(lambda x: -(x**2).sum(-1) / 2, Normal(torch.zeros(1).double(), 3.0))
+    for bad in (2.5, "a"):
+        with pytest.raises(ValueError, match=f"{setting} must be a whole number, got {bad!r}"):
+            temper(target, **{setting: bad})
+    with pytest.raises(ValueError, match=r"target must be a Target.*got function"):
+        temper(lambda x: x)
+
+
+@pytest.mark.parametrize(("width", "edge"), [(1.0, 0.5), (0.02, 1.5)])
+def test_points_without_a_likelihood_are_counted(width, edge):
+    seen = []
+
+    def log_likelihood(x):
+        value = torch.where(x > edge, math.nan, -((x / width) ** 2) / 2).sum(-1)
+        seen.append(int(value.isnan().sum()))
+        return value
+
+    target = Target(log_likelihood, Normal(torch.zeros(1).double(), 1.0))
+    settings = {"betas": [0.0, 0.5, 1.0], "chains": 50, "draws": 10, "warmup": 0}
+    found = temper(target, **settings, progress=lambda done, _: done == 1 and seen.append(-1))
+    assert 0 < found.not_finite <= sum(count for count in seen if count > 0)
+    assert found.not_finite >= sum(seen[seen.index(-1) + 1 :])

@@ -38,10 +38,11 @@ def relative_moments(log_w: Tensor, *, highest: int = 4, dim: int = 0) -> Tensor
         dim: the axis of the samples.
 
     Returns:
-        $m_2, m_3, \ldots$ up to the highest, `(highest - 1, *batch)`; NaN where all weights are zero.
+        $m_2, m_3, \ldots$ up to the highest, `(highest - 1, *batch)`.
 
     Raises:
-        ValueError: if `highest` is below 2, or `log_w` is not floating point or holds no sample.
+        ValueError: if `highest` is below 2, or `log_w` is not floating point, holds no sample, or has weights that are
+            NaN, infinite or all zero, which have no moments.
 
     Example:
         >>> relative_moments(torch.tensor([0.0, math.log(3.0)]), highest=3)
@@ -50,7 +51,14 @@ def relative_moments(log_w: Tensor, *, highest: int = 4, dim: int = 0) -> Tensor
     check_log_weights(log_w, dim)
     if highest < 2:
         raise ValueError(f"the first moment that matters is the second, got highest={highest}")
-    deviation = (log_w - log_mean_exp(log_w, dim=dim).unsqueeze(dim)).exp() - 1
+    log_mean = log_mean_exp(log_w, dim=dim)
+    if not bool(log_mean.isfinite().all()):
+        nan, inf = int(log_w.isnan().sum()), int((log_w == math.inf).sum())
+        raise ValueError(
+            f"log-weights {tuple(log_w.shape)} have no relative moments: {nan} are NaN, {inf} are inf, or all are -inf "
+            f"along axis {dim}"
+        )
+    deviation = (log_w - log_mean.unsqueeze(dim)).exp() - 1
     return torch.stack([deviation.pow(n).mean(dim) for n in range(2, highest + 1)])
 
 

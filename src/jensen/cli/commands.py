@@ -273,7 +273,7 @@ def evidence(options: Evidence) -> None:
         raise ValueError(f"--seed must not be negative, got {seed}")
     settings = {**(recipe.settings if recipe else {}), **(SMOKE if options.smoke else {})}
     settings |= _settings(options.changes)
-    methods = [each.strip() for each in options.methods.split(",")] if options.methods else None
+    methods = None if options.methods is None else [each.strip() for each in options.methods.split(",")]
     chosen = "all" if methods == ["all"] else methods or (recipe.methods if recipe else None)
     name = Path(options.recipe.rpartition(":")[0]).stem if is_own else options.recipe
     changes = {name: value for name, _, value in (each.partition("=") for each in options.changes)}

@@ -3,10 +3,10 @@
 import math
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from jensen._chains import effective_sample_size, mcse
+from jensen.evidence._weights import as_values
 
 __all__ = ["PowerPosteriors", "errors_of_means", "power_posteriors", "relative_draws", "shown", "student_factor"]
 
@@ -45,11 +45,12 @@ def power_posteriors(values: Tensor, betas: Tensor, *, name: str) -> PowerPoster
         ValueError: if the shapes do not fit, betas do not ascend from 0 to 1, there are fewer than two draws, a value
             is `+inf`, or all values at a temperature are `-inf` or NaN.
     """
-    if values.ndim != 3 or not values.is_floating_point() or values[0].numel() < 2:
+    values = as_values(values, name)
+    if values.ndim != 3 or not values.is_floating_point() or not len(values) or values[0].numel() < 2:
         raise ValueError(
             f"{name} has shape {tuple(values.shape)}; expected (temperatures, draws, chains), two draws at least"
         )
-    beta = torch.as_tensor(betas, dtype=torch.float64).detach().cpu()
+    beta = as_values(betas, "betas").detach().cpu().double()
     if beta.ndim != 1 or len(beta) != len(values) or len(beta) < 2:
         raise ValueError(
             f"betas {tuple(beta.shape)} and {name} {tuple(values.shape)} do not fit; give (T,) and (T, S, C)"

@@ -7,6 +7,7 @@ $\sqrt{\log(1 + c^2)}$, which is $c$ where it is small.
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ __all__ = [
     "EVEN",
     "Cleaned",
     "LogMean",
+    "as_values",
     "chain_mean_with_error",
     "clean",
     "few_warnings",
@@ -61,6 +63,28 @@ class LogMean(NamedTuple):
     effective_sample_size: float
 
 
+def as_values(values: object, what: str) -> Tensor:
+    """A tensor as it is; a list or an array of numbers as one in its own precision, Python's numbers in float64.
+
+    Args:
+        values: numbers.
+        what: their name in a complaint.
+
+    Raises:
+        ValueError: if they are no numbers, or the lists in a list differ in length.
+
+    Example:
+        >>> as_values([[-2.0, -3.0]], "log_likelihood").dtype
+        torch.float64
+    """
+    if isinstance(values, Tensor):
+        return values
+    try:
+        return torch.tensor(np.asarray(values))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{what} must be a tensor or an array of numbers, got {type(values).__name__}") from error
+
+
 def clean(log_values: Tensor, what: str) -> Cleaned:
     """Detached and in double precision, NaN made `-inf` and counted.
 
@@ -71,7 +95,7 @@ def clean(log_values: Tensor, what: str) -> Cleaned:
     Raises:
         ValueError: if they are no floating-point tensor, fewer than two, `inf` anywhere, or `-inf` or NaN everywhere.
     """
-    log_values = torch.as_tensor(log_values)
+    log_values = as_values(log_values, what)
     if not log_values.is_floating_point():
         raise ValueError(f"{what} must be a tensor of real numbers, got {log_values.dtype}")
     shape = tuple(log_values.shape)

@@ -58,7 +58,7 @@ def bridge_iteration(
     {\frac{1}{N_1} \sum_i \frac{1}{s_1 e^{l_{1i}} + s_2 r}}, \qquad
     s_1 = \frac{N_{\mathrm{eff}}}{N_{\mathrm{eff}} + N_2}, \quad s_2 = 1 - s_1$$
 
-    In logarithms throughout: with $a = \log s_1 - \log s_2 - \log r$ both fractions are logistic functions, of
+    In logarithms and float64 throughout: with $a = \log s_1 - \log s_2 - \log r$ both fractions are logistic functions, of
     $l_2 + a$ and of $-(l_1 + a)$, that neither overflow nor vanish. Without overlap the iteration jumps between two
     values whose geometric mean is the fixed point; the restart begins there and goes half of each step.
 
@@ -86,7 +86,7 @@ def bridge_iteration(
     _check_ratios(log_ratio_posterior, log_ratio_proposal)
     n1, n2 = len(log_ratio_posterior), len(log_ratio_proposal)
     odds = math.log((n1 if effective is None else effective) / n2)  # log s1 - log s2
-    l1, l2 = log_ratio_posterior, log_ratio_proposal
+    l1, l2 = log_ratio_posterior.double(), log_ratio_proposal.double()
 
     def improved(log_r: float) -> float:
         a = odds - log_r

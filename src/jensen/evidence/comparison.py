@@ -22,6 +22,9 @@ __all__ = ["APART", "Comparison"]
 APART = 3.0
 """Combined standard errors beyond which two estimates are said to differ."""
 
+SHOWN = 3
+"""Pairs that differ of which the notes tell one by one."""
+
 ROUNDING = 1e-8
 """A difference, relative to log Z, that is none."""
 
@@ -108,7 +111,7 @@ class Comparison(Mapping[str, Evidence]):
         if evidence.kind != "estimate" or not math.isfinite(evidence.std_error):
             return f"{abs(off):.2g} {side}"
         distance = _distance(off, math.hypot(evidence.std_error, error), known)
-        return f"{distance:.1f} σ {'agrees' if distance <= APART else side}"
+        return f"{distance:.1f} σ {'ok' if distance <= APART else side}"
 
     def table(self) -> Table:
         """The comparison for a terminal, the failures and warnings below it."""
@@ -139,7 +142,10 @@ class Comparison(Mapping[str, Evidence]):
     def notes(self) -> tuple[str, ...]:
         """Every disagreement, failure and warning, as sentences."""
         warned = [f"{name}: {sentence}" for name, each in self.results.items() for sentence in each.warnings]
-        apart = [f"{a} and {b} differ by {distance:.1f} combined errors" for a, b, distance in self.disagreements]
+        pairs = self.disagreements
+        apart = [f"{a} and {b} differ by {distance:.1f} combined errors" for a, b, distance in pairs[:SHOWN]]
+        if len(pairs) > SHOWN:
+            apart.append(f"{len(pairs) - SHOWN} more pairs differ by more than {APART:g} combined errors")
         failed = [f"{name} failed: {reason}" for name, reason in self.failures.items()]
         return (*apart, *failed, *warned)
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from jensen._evidence import Evidence
 from jensen._math import log_mean_exp
 from jensen._pareto import pareto_k, reliable_k
+from jensen.evidence._weights import as_values
 
 __all__ = ["harmonic", "stabilized_harmonic"]
 
@@ -135,6 +136,7 @@ class _Likelihoods(NamedTuple):
 
 
 def _likelihoods(log_likelihood: Tensor) -> _Likelihoods:
+    log_likelihood = as_values(log_likelihood, "log_likelihood")
     if log_likelihood.ndim not in (1, 2) or not log_likelihood.is_floating_point():
         raise ValueError(f"log_likelihood must be (S, C) or (N,) real numbers, got {tuple(log_likelihood.shape)}")
     flat = log_likelihood.detach().cpu().double().flatten()

@@ -9,7 +9,7 @@ from jensen._evidence import Diagnostic, Evidence
 from jensen._pareto import pareto_k
 from jensen.bounds import iwae
 from jensen.bounds import jackknife as jackknife_bound
-from jensen.evidence._weights import is_heavy, kish
+from jensen.evidence._weights import as_values, is_heavy, kish
 
 __all__ = ["jackknife"]
 
@@ -72,6 +72,7 @@ def jackknife(log_weights: Tensor, *, order: int = 1) -> Evidence:
 
 def _checked(log_weights: Tensor) -> tuple[Tensor, int]:
     """Log-weights `(K, R)` in double precision without NaN, and how many there were."""
+    log_weights = as_values(log_weights, "log_weights")
     if log_weights.ndim not in (1, 2) or not log_weights.is_floating_point() or log_weights.numel() < 2:
         raise ValueError(f"log_weights must be (K, R) or (K,), two draws at least, got {tuple(log_weights.shape)}")
     log_w = log_weights.detach().cpu().double()

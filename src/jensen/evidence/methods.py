@@ -1,7 +1,7 @@
 """The methods by name: what each is, what it asks of a target, and how runs of samplers become a result."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import torch
 from jensen import evidence
 from jensen._evidence import Evidence, Kind
 from jensen._targets import Target
+from jensen.evidence.notes import noted
 
 if TYPE_CHECKING:
     from jensen.evidence.runs import Runs
@@ -145,18 +146,19 @@ def _nested(runs: "Runs") -> Evidence:
     run = runs.nested
     seed = runs.seed("nested volumes")
     found = evidence.nested(run.log_likelihood, run.live_counts, ranks=run.insertion_ranks, seed=seed)
-    return replace(found, warnings=(*found.warnings, *run.warnings))
+    return noted(found, run.warnings, not_finite=run.not_finite)
 
 
 def _smc(runs: "Runs") -> Evidence:
     run = runs.smc
-    return evidence.smc(
+    found = evidence.smc(
         run.log_increments,
         ancestors=run.ancestors,
         betas=run.betas,
         effective_sample_size=run.effective_sample_size,
         acceptance=run.acceptance,
     )
+    return noted(found, (), not_finite=run.not_finite)
 
 
 def _cpo(runs: "Runs") -> Evidence:
@@ -262,6 +264,8 @@ def choose_methods(target: Target, methods: str | Sequence[str] | None) -> tuple
         Traceback (most recent call last):
         ValueError: unknown method 'brigde'; did you mean 'bridge'?
     """
+    if not isinstance(target, Target):
+        raise ValueError(f"expected a Target(log_likelihood, prior), got {type(target).__name__}")
     if methods is None:
         return DEFAULT
     if methods == "all":

@@ -5,7 +5,7 @@ estimates nothing, by Jensen's inequality.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from types import MappingProxyType
@@ -133,6 +133,7 @@ def bayes_factor(a: Evidence, b: Evidence) -> BayesFactor:
         | Bayes Factors (Kass & Raftery, 1995)
         | https://doi.org/10.1080/01621459.1995.10476572
     """
+    _check_evidence(a=a, b=b)
     log_bf = a.log_z - b.log_z
     if math.isnan(log_bf):
         raise ValueError(f"log-evidences {a.log_z} and {b.log_z} have no difference")
@@ -176,6 +177,7 @@ def model_probabilities(
     by_name = dict(evidences) if isinstance(evidences, Mapping) else _numbered(evidences)
     if not by_name:
         raise ValueError("there is no model to compare")
+    _check_evidence(**{str(name): each for name, each in by_name.items()})
     log_z = torch.tensor([each.log_z for each in by_name.values()], dtype=torch.float64)
     error = torch.tensor([each.std_error for each in by_name.values()], dtype=torch.float64)
     log_joint = log_z + _log_prior(prior, tuple(by_name))
@@ -216,7 +218,15 @@ def _doubts(evidence: Evidence, whose: str) -> tuple[str, ...]:
     return (*doubts, *(f"{whose}{method}: {sentence}" for sentence in evidence.warnings))
 
 
+def _check_evidence(**evidences: object) -> None:
+    for name, each in evidences.items():
+        if not isinstance(each, Evidence):
+            raise ValueError(f"{name} must be an Evidence, such as Evidence(log_z, std_error), got {each!r}")
+
+
 def _numbered(evidences: Sequence[Evidence]) -> dict[str, Evidence]:
+    if isinstance(evidences, Evidence) or not isinstance(evidences, Iterable):
+        raise ValueError(f"evidences must be a sequence of Evidence, or a mapping to them, got {evidences!r}")
     return {str(i): each for i, each in enumerate(evidences)}
 
 

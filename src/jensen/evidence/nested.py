@@ -24,6 +24,7 @@ from torch import Generator, Tensor
 
 from jensen._evidence import Diagnostic, Evidence
 from jensen._random import seeded_generator
+from jensen.evidence._weights import as_values
 
 __all__ = ["nested", "nested_log_weights"]
 
@@ -115,6 +116,8 @@ def nested_log_weights(log_likelihood: Tensor, live_counts: Tensor) -> Tensor:
 
 
 def _checked(log_likelihood: Tensor, live_counts: Tensor) -> tuple[Tensor, Tensor, int]:
+    log_likelihood = as_values(log_likelihood, "log_likelihood")
+    live_counts = as_values(live_counts, "live_counts")
     if log_likelihood.ndim != 1 or log_likelihood.shape != live_counts.shape:
         shapes = f"{tuple(log_likelihood.shape)} and live_counts {tuple(live_counts.shape)}"
         raise ValueError(f"log_likelihood {shapes} must both be (N,), one count for each point")
@@ -195,7 +198,8 @@ def _moments(log_l: Tensor, log_w: Tensor, counts: Tensor) -> dict[str, Diagnost
 
 def _remaining(log_l: Tensor, counts: Tensor, log_w: Tensor, last: int) -> float:
     r"""$\log(1 + L_\text{max} X / Z)$ at the stop, 0 where the last live points cannot be told apart."""
-    if last == len(counts) or log_l[last] == log_l[-1]:
+    live = log_l[last:]
+    if last == len(counts) or bool((live[live > -math.inf] == log_l[-1]).all()):
         return 0.0
     if last == 0 or not bool((log_w[:last] > -math.inf).any()):
         return math.inf
@@ -227,6 +231,9 @@ def _warnings(diagnostics: dict[str, Diagnostic]) -> list[str]:
     if isinstance(remaining, float) and remaining > MOST_REMAINING:
         found.append(
             f"The run stopped early: the last live points may hold {remaining:.3g} nats of log Z beyond the others."
+            if remaining < math.inf
+            else "The run stopped early: it deleted no point of positive likelihood before the last live ones, which "
+            "hold all that is known of Z."
         )
     if diagnostics["nan"]:
         found.append(f"{diagnostics['nan']} of {diagnostics['draws']} log-likelihoods are NaN and weigh nothing.")

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 from zlib import crc32
 
@@ -16,6 +15,7 @@ from jensen._random import seeded, seeded_generator
 from jensen._targets import Draws, Target
 from jensen.evidence.accounts import Accounts, Cost
 from jensen.evidence.draws import as_draws
+from jensen.evidence.notes import noted
 from jensen.evidence.settings import Settings
 
 __all__ = ["Progress", "Runs"]
@@ -94,7 +94,9 @@ class Runs:
         """Chains of the posterior."""
         s = self.settings
         if s.engine == "nuts":
-            return self._take("nuts", lambda seed, _: samplers.nuts(self.target, draws=s.draws_per_chain, seed=seed))
+            return self._take(
+                "nuts", lambda seed, _: samplers.nuts(self.target, draws=s.draws_per_chain, warmup=s.warmup, seed=seed)
+            )
         return self._take(
             "chains",
             lambda seed, progress: samplers.hamiltonian(
@@ -155,16 +157,13 @@ class Runs:
 
     def judged(self, evidence: Evidence) -> Evidence:
         """What was made of the posterior's draws, with what is wrong with our chains among its warnings."""
-        return (
-            evidence
-            if self._given is not None
-            else replace(evidence, warnings=(*evidence.warnings, *self.chains.problems()))
-        )
+        if self._given is not None:
+            return evidence
+        return noted(evidence, self.chains.problems(), not_finite=self.chains.not_finite, said=True)
 
     def along(self, run: "samplers.TemperedRun", reduce: Callable[[Tensor, Tensor], Evidence]) -> Evidence:
         """What is made of a ladder's log-ratios and betas, with what is wrong with the ladder among its warnings."""
-        found = reduce(run.log_ratio, run.betas)
-        return replace(found, warnings=(*found.warnings, *run.problems()))
+        return noted(reduce(run.log_ratio, run.betas), run.problems(), not_finite=run.not_finite)
 
     @property
     def gaussian_fit(self) -> "samplers.GaussianFit":

@@ -12,6 +12,7 @@ from torch import Tensor
 from jensen._chains import mcse
 from jensen._evidence import Diagnostic, Evidence
 from jensen._pareto import pareto_k, reliable_k
+from jensen.evidence._weights import as_values
 
 __all__ = [
     "conditional_predictive_ordinates",
@@ -174,6 +175,7 @@ def _shape(log_r: Tensor) -> float:
 
 
 def _checked(pointwise: Tensor) -> Tensor:
+    pointwise = as_values(pointwise, "pointwise")
     if pointwise.ndim not in (2, 3) or not pointwise.is_floating_point() or 0 in pointwise.shape:
         raise ValueError(
             f"pointwise log-likelihoods are (S, C, M) or (N, M), got {tuple(pointwise.shape)} of {pointwise.dtype}"

@@ -18,7 +18,8 @@ class Settings:
         warmup: adaptation steps before the first kept draw.
         metric: `diagonal` or `dense`.
         start: where chains start, `prior` or `laplace`.
-        engine: `hmc`, batched in torch, or `nuts`, by nutpie.
+        engine: `hmc`, batched in torch, or `nuts`, by nutpie: four chains of `draws_per_chain` draws after `warmup`,
+            with a metric, a start and lengths of its own.
         temperatures: of the power posteriors, 0 and 1 included.
         ladder_chains: chains at each temperature.
         ladder_draws: kept from each chain at each temperature.
@@ -80,13 +81,19 @@ def change_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
         ValueError: there is no setting 'lives'; did you mean 'live'?
     """
     known = {field.name: type(field.default) for field in fields(settings)}
-    for name, value in changes.items():
+    for name in changes:
         if name not in known:
             near = get_close_matches(name, known, n=1, cutoff=0.5)
             raise ValueError(
                 f"there is no setting {name!r}; "
                 + (f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}")
             )
-        if isinstance(value, bool) or not isinstance(value, known[name]):
-            raise ValueError(f"{name} must be {'a word' if known[name] is str else 'a whole number'}, got {value!r}")
-    return replace(settings, **changes)
+    return replace(settings, **{name: _typed(name, value, known[name]) for name, value in changes.items()})
+
+
+def _typed(name: str, value: Any, kind: type) -> Any:
+    if kind is int and hasattr(value, "__index__") and not isinstance(value, bool):
+        return int(value)
+    if kind is not str or not isinstance(value, str):
+        raise ValueError(f"{name} must be {'a word' if kind is str else 'a whole number'}, got {value!r}")
+    return value

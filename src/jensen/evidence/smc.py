@@ -9,6 +9,7 @@ from torch import Tensor
 from jensen._evidence import Diagnostic, Evidence
 from jensen._math import log_mean_exp
 from jensen.evidence._power import student_factor
+from jensen.evidence._weights import as_values
 
 __all__ = ["genealogy_variance", "smc"]
 
@@ -49,6 +50,7 @@ def smc(
         | Sequential Monte Carlo Samplers (Del Moral, Doucet & Jasra, 2006)
         | https://doi.org/10.1111/j.1467-9868.2006.00553.x
     """
+    log_increments = as_values(log_increments, "log_increments")
     if log_increments.ndim != 2 or log_increments.shape[1] < 2 or not len(log_increments):
         raise ValueError(
             f"log_increments has shape {tuple(log_increments.shape)}; expected (stages, runs), two runs or more"

@@ -199,8 +199,11 @@ def _one_level(log_w: Tensor, minimum: int, level: int) -> Tensor:
 
 def _drawn(sample: Sample, count: int, generator: Generator) -> tuple[Tensor, dict[str, Diagnostic]]:
     """So many log-weights in double precision, NaN made `-inf`."""
-    with seeded(generator):
-        found: object = sample(count)
+    try:
+        with seeded(generator):
+            found: object = sample(count)
+    except Exception as error:
+        raise ValueError(f"sample({count}) raised {type(error).__name__}: {error}") from error
     if not isinstance(found, Tensor) or found.shape != (count,):
         shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise ValueError(f"sample({count}) returned {shape}; expected log-weights ({count},)")

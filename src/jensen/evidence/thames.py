@@ -27,6 +27,7 @@ from jensen._evidence import Diagnostic, Evidence
 from jensen._pareto import pareto_k
 from jensen._targets import Draws
 from jensen.evidence._power import errors_of_means
+from jensen.evidence._weights import as_values
 
 __all__ = ["thames"]
 
@@ -92,7 +93,7 @@ def thames(draws: Draws, *, radius: float | None = None) -> Evidence:
         "pareto_k": pareto_k(log_terms),
         "peak": math.exp(-ellipsoid.log_gaussian_peak) / mean,
         "radius": c,
-        "draws": draws.log_joint.numel(),
+        "draws": fitted.log_joint.numel() + counted.log_joint.numel(),
         "nan": fitted.nan + counted.nan,
         "minus_inf": fitted.minus_inf + counted.minus_inf,
     }
@@ -150,8 +151,13 @@ class _Ellipsoid(NamedTuple):
         return (x.mT / self.radius).reshape(points.shape)
 
 
-def _halves(draws: Draws) -> tuple[_Half, _Half]:
-    points, shape = draws.points, draws.log_joint.shape
+def _halves(draws: object) -> tuple[_Half, _Half]:
+    if not isinstance(draws, Draws):
+        kind = type(draws).__name__
+        raise ValueError(f"draws must be Draws(points (S, C, d), log_likelihood (S, C), log_prior (S, C)), got {kind}")
+    points, *densities = (as_values(each, name) for name, each in draws._asdict().items())
+    draws = Draws(points, *densities)
+    shape = draws.log_joint.shape
     if points.ndim != 3 or points.shape[:2] != shape or points.shape[0] < 2:
         raise ValueError(
             f"draws must be points (S, C, d) and log-densities (S, C) with two draws at least in each chain, "

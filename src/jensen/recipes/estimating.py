@@ -6,12 +6,16 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from math import isclose
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from jensen.evidence import Comparison, Cost, Evidence, Target, compare, methods
+from jensen._random import seeded_generator
+from jensen.evidence import Comparison, Cost, Evidence, Settings, Target, compare, methods
+from jensen.evidence.settings import change_settings
 from jensen.recipes import evidences
 from jensen.recipes.config import CONFIG, ENVIRONMENT, REPORT
 from jensen.recipes.evidence_results import (
@@ -24,7 +28,7 @@ from jensen.recipes.evidence_results import (
 from jensen.recipes.running import environment, threads
 from jensen.training.files import write_atomically
 
-__all__ = ["estimate", "find_target"]
+__all__ = ["estimate", "find_target", "fingerprint"]
 
 CALL = re.compile(r"(?P<module>[^:]+):(?P<name>\w+)(\((?P<argument>[^()]*)\))?")
 
@@ -83,7 +87,8 @@ def estimate(
     where = request.target if ":" in request.target else evidences.get(request.target).target
     target = find_target(where)
     chosen = methods.choose_methods(target, names)
-    _begin(folder, request, overwrite=overwrite)
+    change_settings(Settings(), request.settings)
+    _begin(folder, replace(request, fingerprint=fingerprint(target)), overwrite=overwrite)
     done = read_estimates(folder)
 
     def tell(name: str, found: Evidence, cost: Cost) -> None:
@@ -107,6 +112,17 @@ def estimate(
             raise KeyboardInterrupt(f"{where}; the same command goes on") from None
 
 
+def fingerprint(target: Target) -> tuple[float, ...]:
+    """The log-joint density at three fixed points, which tells a target that was changed from the one it was.
+
+    Example:
+        >>> len(fingerprint(find_target("jensen.datasets.targets:load(beta-binomial)")))
+        3
+    """
+    points = target.sample_prior(3, generator=seeded_generator(2024))
+    return tuple(target.log_joint(points).nan_to_num(0.0, 0.0, 0.0).tolist())
+
+
 def _begin(folder: Path, request: Request, *, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; choose another folder with --out")
@@ -119,9 +135,11 @@ def _begin(folder: Path, request: Request, *, overwrite: bool) -> None:
         there = read_request(folder)
         pairs = [("target", there.target, request.target), ("seed", there.seed, request.seed)]
         pairs.append(("settings", dict(there.settings), dict(request.settings)))
+        advice = "choose another folder with --out, or replace what is there with --overwrite"
         if other := [f"{name} {before} and not {now}" for name, before, now in pairs if before != now]:
-            advice = "choose another folder with --out, or replace what is there with --overwrite"
             raise ValueError(f"{folder} holds the {', the '.join(other)}; {advice}")
+        if not all(map(isclose, there.fingerprint, request.fingerprint)):
+            raise ValueError(f"{folder} holds results of {request.target} as it was before it was changed; {advice}")
         return
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / CONFIG, request.to_json().encode())
@@ -140,7 +158,10 @@ def _module(name: str) -> ModuleType:
             raise ValueError(f"{path} cannot be imported")
         module = importlib.util.module_from_spec(spec)
         sys.modules.setdefault(path.stem, module)
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except ModuleNotFoundError as error:
+            raise ValueError(f"{path} imports {error.name!r}, which is not installed") from error
         return module
     here = str(Path.cwd())
     sys.path.insert(0, here)

@@ -29,15 +29,18 @@ class Request:
         target: a recipe's name, or `module:name` of a target of the user's own.
         seed: of everything random.
         settings: of the samplers, where they differ from the default.
+        fingerprint: log-joint densities of the target at fixed points.
     """
 
     target: str
     seed: int
     settings: Mapping[str, int | str]
+    fingerprint: tuple[float, ...] = ()
 
     def to_json(self) -> str:
         """The text of `config.json`."""
         entries = {"format": REQUEST_FORMAT, "target": self.target, "seed": self.seed, "settings": dict(self.settings)}
+        entries["fingerprint"] = list(self.fingerprint)
         return json.dumps(entries, indent=2) + "\n"
 
 
@@ -53,7 +56,8 @@ def read_request(folder: Path) -> Request:
         settings = {
             name: decode(int | str, value, f"settings.{name}") for name, value in dict(content["settings"]).items()
         }
-        return Request(decode(str, content["target"], "target"), decode(int, content["seed"], "seed"), settings)
+        marks = decode(tuple[float, ...], content["fingerprint"], "fingerprint")
+        return Request(decode(str, content["target"], "target"), decode(int, content["seed"], "seed"), settings, marks)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {error}; {ADVICE}") from None
 

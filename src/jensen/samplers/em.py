@@ -18,7 +18,8 @@ References:
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -91,7 +92,7 @@ class LouisInformation(NamedTuple):
         complete: $I_c$, what the complete data would tell on average, `(p, p)`.
         missing: $I_m$, the covariance of their score, `(p, p)`.
         observed: $I = I_c - I_m$, `(p, p)`.
-        std_error: square roots of the diagonal of $I^{-1}$, `(p,)`; NaN where $I$ is not positive definite.
+        std_error: square roots of the diagonal of $I^{-1}$, `(p,)`.
         rate: the largest eigenvalue of $I_c^{-1} I_m$: the rate at which EM converges.
     """
 
@@ -105,7 +106,7 @@ class LouisInformation(NamedTuple):
 def expectation_maximization(
     e_step: Callable[[Tensor], Any],
     m_step: Callable[[Any], Tensor],
-    start: Tensor | EMResult,
+    start: Tensor | float | EMResult,
     *,
     log_density: LogDensity | None = None,
     tolerance: float = 1e-10,
@@ -146,7 +147,11 @@ def expectation_maximization(
     history, values = _begin(start, log_density)
     converged = False
     while not converged and max_iterations > 0:
-        history.append(_checked(m_step(e_step(history[-1])), history))
+        with _blaming("e_step"):
+            expected = e_step(history[-1])
+        with _blaming("m_step"):
+            following = m_step(expected)
+        history.append(_checked(following, history))
         values.append(_value(log_density, history[-1]))
         _check_ascent(values)
         converged = _distance_left(history) <= tolerance * (1 + float(history[-1].abs().max()))
@@ -158,7 +163,7 @@ def expectation_maximization(
 def monte_carlo_em(
     sample_latents: Callable[[Tensor, int], Tensor],
     m_step: Callable[[Tensor], Tensor],
-    start: Tensor | MCEMResult,
+    start: Tensor | float | MCEMResult,
     *,
     samples: Sequence[int],
     average_from: int | None = None,
@@ -214,9 +219,11 @@ def monte_carlo_em(
         raise ValueError(f"average_from must lie between 0 and {len(counts) - 1}, got {skipped}")
     seeds = [torch.randint(2**62, (), generator=source).item() for source in [seeded_generator(seed)] for _ in counts]
     for t in range(len(history) - 1, len(counts)):
-        with seeded(seeded_generator(int(seeds[t]))):
+        with _blaming("sample_latents"), seeded(seeded_generator(int(seeds[t]))):
             latents = sample_latents(history[-1], counts[t])
-        history.append(_checked(m_step(latents), history))
+        with _blaming("m_step"):
+            following = m_step(latents)
+        history.append(_checked(following, history))
         values.append(_value(log_density, history[-1]))
     log_densities, iterates, draws = _stacked(values), torch.stack(history), torch.tensor(counts)
     mean, std_error = _average(iterates[1 + skipped :], draws[skipped:])
@@ -257,7 +264,7 @@ def louis_information(
     $$I = \underbrace{\mathbb{E}\big[-\nabla^2 \log p(y, z \mid \theta)\big]}_{I_c}
     - \underbrace{\mathrm{Cov}\big[\nabla \log p(y, z \mid \theta)\big]}_{I_m}$$
 
-    under $p(z \mid y, \theta)$. It holds at every $\theta$ and has its meaning at the mode. With all values of the
+    under $p(z \mid y, \theta)$. It is asked for at the mode, where $I$ is positive definite. With all values of the
     latent data and their probabilities it is exact, with draws an estimate. With the log-prior in the density it is
     the information of the posterior.
 
@@ -268,7 +275,8 @@ def louis_information(
         weights: the probability of each, `(L,)`, brought to a sum of 1; equal if not given.
 
     Raises:
-        ValueError: if a shape does not fit, or a weight is negative or not finite.
+        ValueError: if a shape does not fit, a weight is negative or not finite, there is a single draw and no weight, or
+            $I$ is not positive definite: the point is no maximum.
 
     Example:
         >>> x = torch.arange(126.0, dtype=torch.float64)
@@ -290,7 +298,8 @@ def louis_information(
         raise ValueError(f"parameters have shape {tuple(shape)}; expected (p,) or ()")
 
     def log_density(theta: Tensor) -> Tensor:
-        value = complete_log_density(theta.reshape(shape), latents)
+        with _blaming("complete_log_density"):
+            value = complete_log_density(theta.reshape(shape), latents)
         if value.shape != weight.shape:
             raise ValueError(f"complete_log_density returned {tuple(value.shape)}; expected {tuple(weight.shape)}")
         return value
@@ -299,20 +308,39 @@ def louis_information(
     centred = score - weight @ score
     complete, missing = -curvature, centred.T @ (weight[:, None] * centred)
     observed = complete - missing
+    std_error = _std_error(observed)
     shares = torch.linalg.eigvals(torch.linalg.solve(complete, missing)).real
-    return LouisInformation(complete, missing, observed, _std_error(observed), float(shares.max()))
+    return LouisInformation(complete, missing, observed, std_error, float(shares.max()))
 
 
-def _begin(start: Tensor | EMResult | MCEMResult, log_density: LogDensity | None) -> tuple[list[Tensor], list[Tensor]]:
+def _begin(start: object, log_density: LogDensity | None) -> tuple[list[Tensor], list[Tensor]]:
     if isinstance(start, EMResult | MCEMResult):
         return list(start.history), list(start.log_density)
+    start = start if isinstance(start, Tensor) else _numbers(start, "the start")
     if not start.is_floating_point() or not bool(start.isfinite().all()):
         raise ValueError(f"the start must hold finite floating point numbers, got {start.dtype}: {start.tolist()}")
     return [start.detach().clone()], [_value(log_density, start)]
 
 
-def _checked(parameters: Tensor, history: list[Tensor]) -> Tensor:
-    before, parameters = history[-1], parameters.detach()
+@contextmanager
+def _blaming(function: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{function} raised {type(error).__name__}: {error}") from error
+
+
+def _numbers(value: object, what: str) -> Tensor:
+    try:
+        return torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{what} must be a tensor or a number, got {value!r}") from error
+
+
+def _checked(parameters: object, history: list[Tensor]) -> Tensor:
+    before = history[-1]
+    found = parameters if isinstance(parameters, Tensor) else _numbers(parameters, "what m_step returns")
+    parameters = found.detach()
     if parameters.shape != before.shape:
         raise ValueError(f"m_step returned {tuple(parameters.shape)}; expected {tuple(before.shape)}, as the start")
     if not bool(parameters.isfinite().all()):
@@ -323,8 +351,8 @@ def _checked(parameters: Tensor, history: list[Tensor]) -> Tensor:
 def _value(log_density: LogDensity | None, parameters: Tensor) -> Tensor:
     if log_density is None:
         return torch.full((), math.nan, dtype=torch.float64)
-    with torch.no_grad():
-        value = log_density(parameters)
+    with torch.no_grad(), _blaming("log_density"):
+        value = torch.as_tensor(log_density(parameters))
     if value.numel() != 1:
         raise ValueError(f"log_density returned {tuple(value.shape)}; expected one number for one set of parameters")
     return value.detach().double().reshape(())
@@ -383,6 +411,10 @@ def _average(iterates: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
 
 def _weights(latents: Tensor, weights: Tensor | None) -> Tensor:
     if weights is None:
+        if len(latents) < 2:
+            raise ValueError(
+                f"the missing information is a spread: give two draws or more, or weights; got {len(latents)}"
+            )
         return torch.full((len(latents),), 1 / len(latents), dtype=torch.float64)
     if weights.shape != latents.shape[:1] or not bool((weights >= 0).all() & weights.isfinite().all()):
         raise ValueError(f"weights have shape {tuple(weights.shape)}; expected {len(latents)} numbers from 0 on")
@@ -409,7 +441,12 @@ def _gradient(value: Tensor, point: Tensor) -> Tensor:
 
 
 def _std_error(information: Tensor) -> Tensor:
-    if not bool((torch.linalg.eigvalsh(information) > 0).all()):
-        return torch.full_like(information[0], math.nan)
+    finite = bool(information.isfinite().all())
+    least = float(torch.linalg.eigvalsh(information).min()) if finite else math.nan
+    if not least > 0:
+        raise ValueError(
+            f"the observed information has the eigenvalue {least:.4g}, where at a maximum all are positive: the point "
+            "is no maximum, or the draws are too few"
+        )
     variance: Tensor = torch.linalg.inv(information).diagonal()
     return variance.sqrt()

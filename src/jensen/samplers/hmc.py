@@ -17,6 +17,7 @@ from jensen._chains import effective_sample_size, split_r_hat
 from jensen._random import seeded_generator
 from jensen._targets import Draws, Target
 from jensen.samplers import adaptation, kernel
+from jensen.samplers._checks import check_target, whole
 from jensen.samplers.kernel import Ensemble, Moves
 
 __all__ = ["Chains", "Metric", "Start", "hamiltonian"]
@@ -126,8 +127,8 @@ def hamiltonian(
         progress: called with the transitions done and their total.
 
     Raises:
-        ValueError: if there are too few chains or draws, the start does not fit or has zero density everywhere, or a
-            function of the target's raises.
+        ValueError: if there are too few chains or draws, the start does not fit or has zero density everywhere, torch
+            cannot differentiate the likelihood, or a function of the target's raises.
 
     Example:
         >>> from torch.distributions import Gamma, Poisson
@@ -144,8 +145,11 @@ def hamiltonian(
         | An Adaptive-MCMC Scheme for Setting Trajectory Lengths in Hamiltonian Monte Carlo (Hoffman et al., 2021)
         | https://proceedings.mlr.press/v130/hoffman21a.html
     """
-    warmup = max(200, min(1000, WARM_CHAINS // max(chains, 1))) if warmup is None else warmup
+    check_target(target)
+    chains, draws = whole(chains=chains, draws=draws)
+    warmup = max(200, min(1000, WARM_CHAINS // max(chains, 1))) if warmup is None else whole(warmup=warmup)[0]
     _check(chains, draws, warmup, metric)
+    target.require_gradient()
     generator = seeded_generator(seed, device=target.device)
     weights = torch.ones(2, 1, dtype=target.dtype, device=target.device)
     points, scale = _starts(target, chains, start, metric, generator, seed)

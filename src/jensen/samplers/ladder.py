@@ -1,6 +1,7 @@
 """Where to put the temperatures of an annealing path, and where chains at each of them start."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -35,7 +36,12 @@ class Ladder(NamedTuple):
 
 
 def build_ladder(
-    path: AnnealingPath, temperatures: int, chains: int, *, betas: Tensor | None, generator: Generator
+    path: AnnealingPath,
+    temperatures: int,
+    chains: int,
+    *,
+    betas: Tensor | Sequence[float] | None,
+    generator: Generator,
 ) -> Ladder:
     """One run of sequential Monte Carlo along the path, its particles spread over the temperatures.
 
@@ -49,12 +55,11 @@ def build_ladder(
     Raises:
         ValueError: if betas do not ascend from 0 to 1.
     """
-    if betas is not None:
-        _check(betas)
-        temperatures = len(betas)
+    schedule = None if betas is None else _checked(betas)
+    temperatures = temperatures if schedule is None else len(schedule)
     particles = min(max(temperatures * chains, FEWEST), MOST) // 2 * 2
     stages, last, evaluations = anneal(path, particles=particles, generator=generator)
-    chosen = (equal_overlap(stages, temperatures) if betas is None else betas.cpu().double()).tolist()
+    chosen = (equal_overlap(stages, temperatures) if schedule is None else schedule).tolist()
     ending = last.points.new_ones(1)
     known = [*(stage.betas[0] for stage in stages), ending]
     places = [*(stage.points[0] for stage in stages), last.points[0]]
@@ -138,10 +143,15 @@ def _at_equal_distances(place: Tensor, length: Tensor, count: int) -> Tensor:
     return torch.cat([place.new_zeros(1), inner, place.new_ones(1)])
 
 
-def _check(betas: Tensor) -> None:
-    ends = betas.ndim == 1 and len(betas) >= 2 and float(betas[0]) == 0 and float(betas[-1]) == 1
-    if not ends or not bool((betas.diff() > 0).all()):
-        raise ValueError(f"betas must ascend from 0 to 1, got {betas.tolist()}")
+def _checked(betas: Tensor | Sequence[float]) -> Tensor:
+    try:
+        schedule = torch.as_tensor(betas, dtype=torch.float64).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"betas must be numbers that ascend from 0 to 1, got {betas!r}") from error
+    ends = schedule.ndim == 1 and len(schedule) >= 2 and float(schedule[0]) == 0 and float(schedule[-1]) == 1
+    if not ends or not bool((schedule.diff() > 0).all()):
+        raise ValueError(f"betas must ascend from 0 to 1, got {schedule.tolist()}")
+    return schedule
 
 
 def _scale(points: Tensor) -> Tensor:

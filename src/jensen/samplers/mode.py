@@ -82,8 +82,8 @@ def find_mode(
         The best end, with `is_interior` and `is_negative_definite` saying what it is.
 
     Raises:
-        ValueError: if no start has a finite log-density, the shape of `start` does not fit, or coordinates of `own` are
-            not mapped one by one.
+        ValueError: if no start has a finite log-density, the shape of `start` does not fit, coordinates of `own` are
+            not mapped one by one, or torch cannot differentiate the likelihood.
 
     Example:
         >>> from torch.distributions import Gamma, Poisson
@@ -98,6 +98,7 @@ def find_mode(
         raise ValueError(f"space must be 'real' or 'own', got {space!r}")
     if starts < 1:
         raise ValueError(f"starts must be at least 1, got {starts}")
+    target.require_gradient()
     draws = target.sample_prior(PROBES, generator=seeded_generator(seed, device=target.device))
     draws = draws[draws.isfinite().all(-1)]
     centre, scale = _spread(draws, target.dim)
@@ -136,6 +137,7 @@ def highest_likelihood(target: Target, *, start: Tensor) -> float:
         >>> round(highest_likelihood(target, start=torch.zeros(1)), 4)
         -0.9189
     """
+    target.require_gradient()
     begin = start.reshape(-1, target.dim)
 
     def log_likelihood(u: Tensor) -> Tensor:

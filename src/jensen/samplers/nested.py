@@ -28,6 +28,7 @@ from torch import Generator, Tensor
 
 from jensen._random import seeded_generator
 from jensen._targets import Target
+from jensen.samplers._checks import check_target, whole
 from jensen.samplers.constrained import Walkers, clean_terms, learn_directions, move
 
 __all__ = ["NestedRun", "nested_sampling"]
@@ -114,8 +115,11 @@ def nested_sampling(
         >>> run.remaining < 0.01
         True
     """
+    check_target(target)
+    (live,) = whole(live=live)
     batch = live // 2 if batch is None else batch
     moves = 4 + 3 * target.dim // 2 if moves is None else moves
+    batch, moves = whole(batch=batch, moves=moves)
     _check(live, batch, moves, tolerance)
     run = _Run(target, moves, most_evaluations, seeded_generator(seed, device=target.device))
     run.start(live)
@@ -203,8 +207,8 @@ class _Run:
             return True
         if self.evaluations >= self.most:
             self.warnings.append(
-                f"The run stopped at {self.evaluations} evaluations, before its end: the live points may hold "
-                f"{self.remaining():.3g} nats of log Z. Raise most_evaluations."
+                f"The run stopped at {self.evaluations} evaluations, before its end: {self._unknown()}. Raise "
+                "most_evaluations."
             )
             return True
         return self.deleted >= live and self.remaining() < tolerance
@@ -213,6 +217,11 @@ class _Run:
         r"""$\log(1 + L_\text{max} X / Z)$."""
         gap = float(self.walkers.log_likelihood[-1]) + self.log_volume - self.log_z
         return gap if gap > 30 else math.log1p(math.exp(gap))
+
+    def _unknown(self) -> str:
+        if self.log_z == -math.inf:
+            return "no point of positive likelihood was deleted, so that the live points hold all that is known of Z"
+        return f"the live points may hold {self.remaining():.3g} nats of log Z"
 
     def expected(self, live: int, tolerance: float) -> int:
         """About how many deletions are left: the volume falls by a nat in `live` of them."""

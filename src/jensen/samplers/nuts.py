@@ -11,6 +11,7 @@ from torch import Tensor
 from jensen._chains import effective_sample_size, split_r_hat
 from jensen._random import seeded_generator
 from jensen._targets import Draws, Target
+from jensen.samplers._checks import check_target, whole
 from jensen.samplers.hmc import Chains
 
 __all__ = ["nuts"]
@@ -39,6 +40,8 @@ def nuts(target: Target, *, chains: int = 4, draws: int = 1000, warmup: int = 40
         | The No-U-Turn Sampler: Adaptively Setting Path Lengths in Hamiltonian Monte Carlo (Hoffman & Gelman, 2014)
         | https://arxiv.org/abs/1111.4246
     """
+    check_target(target)
+    chains, draws, warmup = whole(chains=chains, draws=draws, warmup=warmup)
     if min(chains, warmup) < 1 or draws < 4:
         raise ValueError(f"give chains >= 1, warmup >= 1 and draws >= 4; got {chains}, {warmup} and {draws}")
     nutpie, from_pyfunc = _nutpie()

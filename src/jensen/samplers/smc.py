@@ -27,6 +27,7 @@ from torch import Generator, Tensor
 from jensen._math import log_mean_exp
 from jensen._random import seeded_generator
 from jensen._targets import Draws, Target
+from jensen.samplers._checks import CountedTerms, check_target, whole
 from jensen.samplers.adaptation import add_points, begin_moments, common_acceptance, estimate_scale
 from jensen.samplers.annealing import AnnealingPath, Reference, path_from_prior, path_from_reference
 from jensen.samplers.kernel import Ensemble, hmc, start
@@ -53,7 +54,7 @@ class SMCRun(NamedTuple):
         acceptance: mean probability of acceptance of each stage's last transition, `(K, R)`; NaN once a run is done.
         draws: the particles at the end, as draws `(N, R, d)` of the posterior.
         divergences: transitions with an energy error above 1000 nats.
-        not_finite: proposals where a log-density was NaN or `+inf`.
+        not_finite: evaluated points, the first draws among them, where a log-density was NaN or `+inf`.
         evaluations: points at which the log-likelihood was asked for.
     """
 
@@ -132,6 +133,8 @@ def sequential_monte_carlo(
         | Sequential Monte Carlo Samplers (Del Moral, Doucet & Jasra, 2006)
         | https://doi.org/10.1111/j.1467-9868.2006.00553.x
     """
+    check_target(target)
+    particles, runs, most_moves = whole(particles=particles, runs=runs, most_moves=most_moves)
     if particles < 10 or particles % 2 or runs < 1 or not 0 < threshold < 1 or most_moves < 1:
         numbers = f"{particles} particles, {runs} runs, threshold {threshold}, most_moves {most_moves}"
         raise ValueError(
@@ -149,7 +152,7 @@ def sequential_monte_carlo(
         torch.stack([stage.acceptance for stage in stages]),
         Draws(sampler.ensemble.points.transpose(0, 1), *sampler.ensemble.terms[:2].transpose(1, 2)),
         sampler.divergences,
-        sampler.not_finite,
+        sampler.terms.not_finite,
         sampler.evaluations,
     )
 
@@ -230,11 +233,12 @@ class _Annealing:
     """All runs on their way."""
 
     def __init__(self, path: AnnealingPath, particles: int, runs: int, *, generator: Generator) -> None:
-        self.path, self.generator = path, generator
+        self.terms = CountedTerms(path.terms)
+        self.path, self.generator = path._replace(terms=self.terms), generator
         points = path.sample(runs * particles, generator)
-        values = path.terms(points)
+        values = self.terms(points)
         self.evaluations = runs * particles
-        self.divergences = self.not_finite = 0
+        self.divergences = 0
         clean = values.nan_to_num(-math.inf, -math.inf, -math.inf).view(-1, runs, particles)
         points = points.view(runs, particles, -1)
         self.ensemble = Ensemble(points, clean, torch.zeros_like(points))
@@ -304,7 +308,6 @@ class _Annealing:
             )
             self.evaluations += R * N * steps
             self.divergences += int(moves.divergent.sum())
-            self.not_finite += int(moves.not_finite.sum())
             acceptance = moves.acceptance.view(R, N)
             step_size = step_size * (common_acceptance(acceptance) - 0.75).exp()
             if float(_correlation(first, self._features(chains, R)).max()) < CORRELATION + 3 / math.sqrt(N):

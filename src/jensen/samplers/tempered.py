@@ -18,7 +18,7 @@ References:
 """  # noqa: E501
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,6 +27,7 @@ from torch import Generator, Tensor
 from jensen._chains import split_r_hat
 from jensen._random import seeded_generator
 from jensen._targets import Draws, Target
+from jensen.samplers._checks import CountedTerms, check_target, whole
 from jensen.samplers.adaptation import adapt_step_size, add_points, begin_moments, begin_step_size, estimate_scale
 from jensen.samplers.annealing import AnnealingPath, Reference, path_from_prior, path_from_reference
 from jensen.samplers.kernel import Moves, hmc, start
@@ -55,7 +56,7 @@ class TemperedRun(NamedTuple):
         acceptance: mean probability of acceptance at each temperature, `(T,)`; 1 at 0, where draws are independent.
         step_size: `(T - 1,)`, of the temperatures above 0.
         divergences: kept transitions with an energy error above 1000 nats.
-        not_finite: kept proposals where a log-density was NaN or `+inf`.
+        not_finite: points of the kept sweeps, the draws at 0 among them, where a log-density was NaN or `+inf`.
         evaluations: points at which the log-likelihood was asked for, adaptation included.
     """
 
@@ -94,7 +95,7 @@ def temper(
     chains: int = 64,
     draws: int = 100,
     warmup: int = 100,
-    betas: Tensor | None = None,
+    betas: Tensor | Sequence[float] | None = None,
     reference: Reference | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -128,6 +129,9 @@ def temper(
         | Markov Chain Monte Carlo Maximum Likelihood (Geyer, 1991)
         | https://hdl.handle.net/11299/58440
     """
+    check_target(target)
+    temperatures, chains = whole(temperatures=temperatures, chains=chains)
+    draws, warmup = whole(draws=draws, warmup=warmup)
     if temperatures < 2 or chains < 1 or draws < 1 or warmup < 0:
         numbers = f"{temperatures} temperatures, {chains} chains, {draws} draws, warmup {warmup}"
         raise ValueError(f"take two temperatures, a chain and a draw at least, got {numbers}")
@@ -178,14 +182,15 @@ class _Ensemble:
     """The states of all temperatures, and how they move."""
 
     def __init__(self, path: AnnealingPath, ladder: Ladder, generator: Generator) -> None:
-        self.path, self.generator = path, generator
+        self.terms = CountedTerms(path.terms)
+        self.path, self.generator = path._replace(terms=self.terms), generator
         self.betas = ladder.betas.to(ladder.points)
         self.weights = path.weights(self.betas)
         self.scale = ladder.scale
         self.learning = begin_step_size(ladder.step_size)
         self.moments = begin_moments(ladder.scale)
         self.evaluations, self.sweeps = ladder.evaluations, 0
-        first = start(path.terms, ladder.points, self.weights[:, 1:])
+        first = start(self.terms, ladder.points, self.weights[:, 1:])
         self.points, self.values = self._with_fresh(first.points, first.terms)
         self.evaluations += ladder.points[..., 0].numel()
 
@@ -209,12 +214,11 @@ class _Ensemble:
         log_ratio = self.points.new_empty(T, draws, C)
         points, values = self.points.new_empty(draws, C, d), self.points.new_empty(2, draws, C)
         swaps, tried, acceptance = torch.zeros(2, T - 1), torch.zeros(2, 1), self.points.new_zeros(T - 1)
-        divergences = not_finite = 0
+        divergences, before = 0, self.terms.not_finite
         for i in range(draws):
             moves = self._move(step_size)
             acceptance += moves.acceptance.mean(1) / draws
             divergences += int(moves.divergent.sum())
-            not_finite += int(moves.not_finite.sum())
             parity = self.sweeps % 2
             swaps[parity] += self._exchange().double().mean(1).cpu()
             tried[parity] += 1
@@ -231,7 +235,7 @@ class _Ensemble:
             torch.cat([acceptance.new_ones(1), acceptance]),
             step_size,
             divergences,
-            not_finite,
+            self.terms.not_finite - before,
             self.evaluations,
         )
 

@@ -117,7 +117,8 @@ def fit_gaussian(
         progress: called with the iterations done and their number.
 
     Raises:
-        ValueError: if a setting is out of range, or the density is finite at no draw.
+        ValueError: if a setting is out of range, torch cannot differentiate the likelihood, or the density is finite at
+            no draw.
 
     Example:
         >>> from torch.distributions import Normal
@@ -135,6 +136,7 @@ def fit_gaussian(
         raise ValueError(f"covariance must be 'diagonal' or 'full', got {covariance!r}")
     if samples < 2 or samples % 2 or iterations < 8:
         raise ValueError(f"need an even number of samples and 8 iterations at least, got {samples} and {iterations}")
+    target.require_gradient()
     generator = seeded_generator(seed, device=target.device)
     start = _from_mode(target, seed)
     frame = _Frame(start.mean, start.root, start.root if covariance == "full" else _conditional_scale(start.root))
