@@ -147,6 +147,13 @@ def test_another_request_is_refused(capsys):
     assert "holds something that is no evidence" in capsys.readouterr().err
 
 
+def test_the_list_names_all_targets(capsys):
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("target"))
+    assert [line.split()[0] for line in lines[start + 1 : start + 1 + len(evidences.names())]] == evidences.names()
+
+
 @pytest.mark.parametrize("name", evidences.names())
 def test_every_recipe_names_methods_and_a_target(name):
     recipe = evidences.get(name)

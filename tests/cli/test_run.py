@@ -115,4 +115,4 @@ def test_the_list_names_all_studies(capsys):
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("study"))
-    assert [line.split()[0] for line in lines[start + 1 : -1]] == studies.names()
+    assert [line.split()[0] for line in lines[start + 1 : start + 1 + len(studies.names())]] == studies.names()

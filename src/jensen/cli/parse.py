@@ -39,7 +39,7 @@ def parse(arguments: Sequence[str]) -> Command:
         jensen.cli.parse.UsageError: Unrecognized options: --sed, 5; perhaps you meant --seed N; see jensen fit --help
     """
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
-        near = get_close_matches(arguments[0], COMMANDS, n=1)
+        near = get_close_matches(arguments[0], COMMANDS, n=1, cutoff=0.65)
         advice = f"did you mean {near[0]!r}? Choose" if near else "choose"
         raise UsageError(f"unknown command {arguments[0]!r}; {advice} one of: {', '.join(COMMANDS)}")
     complaint = StringIO()
