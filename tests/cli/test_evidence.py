@@ -34,6 +34,8 @@ def test_a_table_a_picture_and_a_page(capsys):
     out = capsys.readouterr().out
     folder = Path("runs/beta-binomial-smoke")
     assert "-2.3979" in out
+    assert "verdict" in out
+    assert max(map(len, out.splitlines())) <= 80
     assert out.splitlines()[-1] == f"written: {folder / 'report.html'}"
     assert {each.name for each in folder.iterdir()} == FILES
     assert (folder / "figures" / "evidence.png").read_bytes()[:4] == b"\x89PNG"

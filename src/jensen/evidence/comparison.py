@@ -115,7 +115,7 @@ class Comparison(Mapping[str, Evidence]):
 
     def table(self) -> Table:
         """The comparison for a terminal, the failures and warnings below it."""
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), caption_justify="left")
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 0), caption_justify="left")
         against = "the exact value" if self.yardstick == "exact" else self.yardstick
         table.caption = (
             f"log Z in nats; verdicts in standard errors σ, or nats, against {against}" if against else "log Z in nats"
