@@ -8,7 +8,7 @@ import pytest
 from package_source import ROOT, Source, dotted, sources, synthetic
 
 FLOORS = (
-    ("_math", "_contracts", "_random", "_evidence", "_chains", "_pareto"),
+    ("_math", "_contracts", "_names", "_random", "_evidence", "_chains", "_pareto"),
     ("_priors",),
     ("_targets",),
     ("distributions", "bounds"),

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from jensen._contracts import Indexable
-from jensen.datasets._choose import check_choice
+from jensen._names import check_choice
 
 __all__ = ["DynamicBinarization", "binarize", "fixed_binarization"]
 

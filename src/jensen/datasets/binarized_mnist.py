@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jensen.datasets._choose import check_choice
+from jensen._names import check_choice
 from jensen.datasets._fetch import Source, fetch
 from jensen.datasets.images import Images
 

@@ -7,7 +7,7 @@
 import numpy as np
 import torch
 
-from jensen.datasets._choose import check_choice
+from jensen._names import check_choice
 from jensen.datasets.images import Images, Labels, in_three
 
 __all__ = ["load"]

@@ -8,7 +8,7 @@ independent copies of the data. No licence is stated.
 import numpy as np
 import torch
 
-from jensen.datasets._choose import check_choice
+from jensen._names import check_choice
 from jensen.datasets._fetch import Source, fetch
 from jensen.datasets._matlab import read_matrices
 from jensen.datasets.images import Images, in_three

@@ -1,7 +1,7 @@
 """Every data set of images by its name."""
 
+from jensen._names import check_choice
 from jensen.datasets import binarized_mnist, digits, frey, mnist, omniglot
-from jensen.datasets._choose import check_choice
 from jensen.datasets.images import Images
 
 __all__ = ["load", "names"]

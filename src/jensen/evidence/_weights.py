@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jensen import bounds
 from jensen._chains import effective_sample_size
 from jensen._pareto import reliable_k
 
@@ -117,8 +118,7 @@ def log_error(relative_error: float) -> float:
 
 def kish(log_w: Tensor) -> float:
     r"""Effective number of equal weights, $(\sum w)^2 / \sum w^2$."""
-    log_w = log_w.flatten()
-    return float((2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)).exp())
+    return float(bounds.effective_sample_size(log_w.flatten()))
 
 
 def relative_moments(log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:

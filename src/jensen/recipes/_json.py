@@ -1,10 +1,13 @@
 """Frozen dataclasses to JSON and back, with an answer that names the entry when a file was edited by hand."""
 
+import json
 import types
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "encode", "read_object"]
 
 
 def encode(value: Any) -> Any:
@@ -50,6 +53,21 @@ def decode(kind: Any, value: object, where: str) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{where} must be {getattr(kind, '__name__', kind)}, got {value!r}")
     return value
+
+
+def read_object(path: Path, form: str, advice: str) -> Mapping[str, Any]:
+    """The object that a file holds.
+
+    Raises:
+        ValueError: if it is no JSON, or no object with `form` as its "format"; the message ends with `advice`.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged: it is no JSON ({error}); {advice}") from None
+    if not isinstance(content, dict) or content.get("format") != form:
+        raise ValueError(f'{path} must be an object with "format": "{form}"; {advice}')
+    return content
 
 
 def _decode_fields(kind: Any, value: object, where: str) -> Any:

@@ -1,7 +1,6 @@
 """Every recipe by its name."""
 
-import difflib
-
+from jensen._names import pick
 from jensen.recipes import burda, digits, discrete, kingma
 from jensen.recipes.recipe import Recipe
 
@@ -34,8 +33,4 @@ def get(name: str = DEFAULT) -> Recipe:
         Traceback (most recent call last):
         ValueError: unknown recipe 'iwae-mnits'; did you mean 'iwae-mnist'? `jensen list` shows all of them
     """
-    if name not in CATALOGUE:
-        near = difflib.get_close_matches(name.lower(), CATALOGUE, n=1, cutoff=0.5)
-        advice = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"unknown recipe {name!r}; {advice}`jensen list` shows all of them")
-    return CATALOGUE[name]
+    return pick(CATALOGUE, name, "recipe")

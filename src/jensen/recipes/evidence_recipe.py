@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
+from jensen._names import pick
 from jensen.recipes.recipe import Measured, Paper, Published
 
 __all__ = ["EvidenceRecipe", "take_evidence"]
@@ -83,9 +83,5 @@ def take_evidence(known: Mapping[str, EvidenceRecipe], name: str) -> EvidenceRec
         Traceback (most recent call last):
         ValueError: unknown target 'pima'; `jensen list` shows all of them, and a target of your own is `module:name`
     """
-    if name not in known:
-        near = get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-        advice = f"did you mean {near[0]!r}? " if near else ""
-        own = "`jensen list` shows all of them, and a target of your own is `module:name`"
-        raise ValueError(f"unknown target {name!r}; {advice}{own}")
-    return known[name]
+    own = "`jensen list` shows all of them, and a target of your own is `module:name`"
+    return pick(known, name, "target", rest=own)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from jensen.evidence import Cost, Diagnostic, Evidence, Kind
-from jensen.recipes._json import decode
+from jensen.recipes._json import decode, read_object
 from jensen.recipes.config import CONFIG
 
 __all__ = ["EVIDENCE", "Estimated", "Request", "read_estimates", "read_request", "write_estimates"]
@@ -51,7 +51,7 @@ def read_request(folder: Path) -> Request:
         ValueError: if it is damaged, or of something else.
     """
     path = folder / CONFIG
-    content = _object(path, REQUEST_FORMAT)
+    content = read_object(path, REQUEST_FORMAT, ADVICE)
     try:
         settings = {
             name: decode(int | str, value, f"settings.{name}") for name, value in dict(content["settings"]).items()
@@ -78,7 +78,7 @@ def read_estimates(folder: Path) -> Estimated:
     path = folder / EVIDENCE
     if not path.exists():
         return {}
-    content = _object(path, RESULTS_FORMAT)
+    content = read_object(path, RESULTS_FORMAT, ADVICE)
     try:
         return {name: _read(name, entry) for name, entry in dict(content["methods"]).items()}
     except (KeyError, TypeError, ValueError) as error:
@@ -128,13 +128,3 @@ def _unplain(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_unplain(each) for each in value)
     return float(value) if value in ("inf", "-inf", "nan") else value
-
-
-def _object(path: Path, form: str) -> Mapping[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged: it is no JSON ({error}); {ADVICE}") from None
-    if not isinstance(content, dict) or content.get("format") != form:
-        raise ValueError(f'{path} must be an object with "format": "{form}"; {ADVICE}')
-    return content

@@ -7,6 +7,7 @@ __all__ = [
     "BIRKHOFF",
     "BRIDGE",
     "CONTINUOUS_BERNOULLI",
+    "DEBIASING",
     "DYNESTY",
     "EM",
     "FASHION",
@@ -119,4 +120,10 @@ ROSENBROCK = Paper(
     "Rosenbrock",
     1960,
     "https://doi.org/10.1093/comjnl/3.3.175",
+)
+DEBIASING = Paper(
+    "Debiasing Evidence Approximations: On Importance-weighted Autoencoders and Jackknife Variational Inference",
+    "Nowozin",
+    2018,
+    "https://openreview.net/forum?id=HyZoi-WRb",
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from jensen.recipes._json import decode, encode
+from jensen.recipes._json import decode, encode, read_object
 from jensen.recipes.config import CONFIG
 from jensen.recipes.recipe import Published
 from jensen.recipes.study import Study
@@ -110,7 +110,9 @@ def read_study_config(folder: Path, study: Study) -> StudyConfig:
         ValueError: if there is none, it is of another study, or it is damaged.
     """
     path = folder / CONFIG
-    content = _object(path, CONFIG_FORMAT, f"choose another folder with --out, or run {study.name} with --overwrite")
+    content = read_object(
+        path, CONFIG_FORMAT, f"choose another folder with --out, or run {study.name} with --overwrite"
+    )
     if content.get("study") != study.name:
         raise ValueError(f"{folder} holds {content.get('study')!r}, not {study.name!r}; choose another with --out")
     try:
@@ -130,7 +132,7 @@ def read_results(folder: Path) -> Results:
     if not path.exists():
         return {}
     advice = "restore it, or start again with --overwrite"
-    content = _object(path, RESULTS_FORMAT, advice)
+    content = read_object(path, RESULTS_FORMAT, advice)
     try:
         return dict(_parts(content.get("parts")))
     except ValueError as error:
@@ -176,13 +178,3 @@ def _mapping(value: object, where: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{where} must be an object, got {value!r}")
     return value
-
-
-def _object(path: Path, form: str, advice: str) -> Mapping[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged: it is no JSON ({error}); {advice}") from None
-    if not isinstance(content, dict) or content.get("format") != form:
-        raise ValueError(f'{path} must be an object with "format": "{form}"; {advice}')
-    return content

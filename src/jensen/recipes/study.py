@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin, get_type_hints
 
+from jensen._names import pick
 from jensen.recipes._json import decode
 from jensen.recipes.recipe import Measured, Paper, Published
 
@@ -87,11 +88,7 @@ def take(known: Mapping[str, Study], name: str) -> Study:
         Traceback (most recent call last):
         ValueError: unknown study 'matching'; `jensen list` shows all of them
     """
-    if name not in known:
-        near = get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-        advice = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"unknown study {name!r}; {advice}`jensen list` shows all of them")
-    return known[name]
+    return pick(known, name, "study")
 
 
 def change(settings: Any, changes: Sequence[str]) -> Any:

@@ -1,8 +1,9 @@
 """Small expectations that estimators are compared on, by name; torch is imported when one is made."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
+
+from jensen._names import pick
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,11 +41,7 @@ def get_toy(name: str) -> Toy:
         Traceback (most recent call last):
         ValueError: unknown toy 'toy-for'; did you mean 'toy-four'? `jensen audit --help` names all
     """
-    if name not in TOYS:
-        near = get_close_matches(name, TOYS, n=1, cutoff=0.5)
-        advice = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"unknown toy {name!r}; {advice}`jensen audit --help` names all")
-    return TOYS[name]
+    return pick(TOYS, name, "toy", rest="`jensen audit --help` names all")
 
 
 def _bernoulli() -> "Problem":

@@ -1,9 +1,9 @@
 """Every target with a known evidence by its name."""
 
-import difflib
 from collections.abc import Callable
 from functools import partial
 
+from jensen._names import check_choice
 from jensen._targets import Target
 from jensen.datasets.targets import conjugate, densities, nested_demos, phylogenetic, regressions
 
@@ -66,8 +66,5 @@ def load(name: str) -> Target:
         >>> load("gaussian-shells-5")
         Target(dim=5, parameters=theta)
     """
-    if name not in TARGETS:
-        near = difflib.get_close_matches(str(name).lower(), TARGETS, n=1)
-        advice = f"did you mean {near[0]!r}? Choose" if near else "choose"
-        raise ValueError(f"unknown target {name!r}; {advice} one of: {', '.join(TARGETS)}")
+    check_choice("target", name, TARGETS)
     return TARGETS[name]()

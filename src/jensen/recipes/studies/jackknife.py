@@ -2,18 +2,11 @@
 
 from dataclasses import dataclass
 
-from jensen.recipes.papers import IWAE
-from jensen.recipes.recipe import Measured, Paper, Published
+from jensen.recipes.papers import DEBIASING, IWAE
+from jensen.recipes.recipe import Measured, Published
 from jensen.recipes.study import Study, require_positive
 
 __all__ = ["STUDIES", "Biases"]
-
-DEBIASING = Paper(
-    "Debiasing Evidence Approximations: On Importance-weighted Autoencoders and Jackknife Variational Inference",
-    "Nowozin",
-    2018,
-    "https://openreview.net/forum?id=HyZoi-WRb",
-)
 
 
 @dataclass(frozen=True)
