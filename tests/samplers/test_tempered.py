@@ -11,10 +11,9 @@ from torch.testing import assert_close
 from jensen._targets import Draws, Target
 from jensen.evidence.path import modified_path
 from jensen.evidence.stepping_stone import generalized_stepping_stone, stepping_stone
-from jensen.samplers import tempered as module
-from jensen.samplers.annealing import Reference, fit_reference, path_from_prior, path_from_reference
+from jensen.samplers.annealing import Reference, both_paths, fit_reference, path_from_prior, path_from_reference
 from jensen.samplers.ladder import beta_quantiles
-from jensen.samplers.tempered import swap, temper
+from jensen.samplers.tempered import temper
 
 DOUBLE = torch.float64
 
@@ -152,45 +151,6 @@ def test_a_likelihood_that_is_zero_on_most_of_the_prior():
         assert abs(found.log_z - exact) < 4 * found.std_error
 
 
-def power_posteriors(C, seed):
-    """States of a normal mean under three power posteriors: prior N(0, 4), L = N(3 | mu, 1) without constants."""
-    betas = torch.tensor([0.0, 0.3, 1.0], dtype=DOUBLE)
-    precision = betas + 0.25
-    noise = torch.randn(3, C, generator=torch.Generator().manual_seed(seed), dtype=DOUBLE)
-    mu = (3 * betas / precision).unsqueeze(1) + noise / precision.sqrt().unsqueeze(1)
-    return betas, mu, -0.5 * (mu - 3).square()
-
-
-@pytest.mark.parametrize("parity", [0, 1])
-def test_exchanges_leave_every_temperature_as_it_is(parity):
-    C = 200_000
-    betas, mu, log_ratio = power_posteriors(C, 0)
-    source, exchanged = swap(log_ratio, betas, parity=parity, generator=torch.Generator().manual_seed(1))
-    assert not bool(exchanged[1 - parity].any())
-    precision = betas + 0.25
-
-    def z_scores(states):
-        mean = (states.mean(1) - 3 * betas / precision) * precision.sqrt() * math.sqrt(C)
-        variance = (states.var(1) * precision - 1) * math.sqrt(C / 2)
-        return torch.stack([mean, variance]).abs()
-
-    assert z_scores(mu.gather(0, source)).max() < 4.56
-    always = mu[[1, 0, 2] if parity == 0 else [0, 2, 1]]
-    assert z_scores(always).max() > 20
-
-
-def test_an_ensemble_that_exchanges_without_a_metropolis_step_is_caught(monkeypatch):
-    def always(log_ratio, betas, *, parity, generator):
-        source, exchanged = swap(torch.zeros_like(log_ratio), betas, parity=parity, generator=generator)
-        return source, exchanged
-
-    monkeypatch.setattr(module, "swap", always)
-    target = regression()[0]
-    wrong = temper(target, **{**SMALL, "draws": 240}, seed=1)
-    found = stepping_stone(wrong.log_ratio, wrong.betas)
-    assert abs(found.log_z - target.exact) > 4 * found.std_error
-
-
 def test_weights_and_log_ratios_of_both_paths():
     target = regression()[0]
     reference = Reference(torch.ones(5, dtype=DOUBLE), 2 * torch.eye(5, dtype=DOUBLE))
@@ -201,6 +161,7 @@ def test_weights_and_log_ratios_of_both_paths():
     plain, general = path_from_prior(target), path_from_reference(target, reference)
     for path, density, ratio in (
         (plain, 0.3 * log_likelihood + log_prior, log_likelihood),
+        (both_paths(target, reference)[0], 0.3 * log_likelihood + log_prior, log_likelihood),
         (general, 0.3 * (log_likelihood + log_prior) + 0.7 * log_reference, log_likelihood + log_prior - log_reference),
     ):
         values = path.terms(points)

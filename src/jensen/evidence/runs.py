@@ -36,6 +36,14 @@ class Weighted(NamedTuple):
     log_weights: Tensor
 
 
+class _Ladders(NamedTuple):
+    """The path from the prior, and the one from a reference or why there is none."""
+
+    prior: "samplers.TemperedRun"
+    reference: "samplers.TemperedRun | None"
+    obstacle: str = ""
+
+
 class Runs:
     """One target's runs.
 
@@ -174,16 +182,44 @@ class Runs:
 
     @property
     def ladder(self) -> "samplers.TemperedRun":
-        """Every power posterior from the prior to the posterior."""
-        return self._take("ladder", lambda seed, progress: self._temper(seed, progress, None))
+        """Every power posterior, from the prior to the posterior."""
+        return self._ladders.prior
 
     @property
     def reference_ladder(self) -> "samplers.TemperedRun":
-        """Every distribution on the path from a Gaussian fitted to the posterior's draws to the posterior."""
-        return self._take(
-            "reference ladder",
-            lambda seed, progress: self._temper(seed, progress, samplers.fit_reference(self.posterior)),
-        )
+        """Every density on the path from a Gaussian reference to the posterior.
+
+        Raises:
+            ValueError: if particles do not get from the reference to the posterior.
+        """
+        ladders = self._ladders
+        if ladders.reference is None:
+            raise ValueError(
+                f"no path leads from a Gaussian reference to this posterior: {ladders.obstacle}; "
+                "stepping_stone starts from the prior"
+            )
+        return ladders.reference
+
+    @property
+    def _ladders(self) -> _Ladders:
+        """Both paths in one run, or the one from the prior where there is no other."""
+        s = self.settings
+        sizes = {
+            "temperatures": s.temperatures,
+            "chains": s.ladder_chains,
+            "draws": s.ladder_draws,
+            "warmup": s.ladder_warmup,
+        }
+
+        def make(seed: int, progress: Callable[[int, int], None] | None) -> _Ladders:
+            common: dict[str, Any] = {**sizes, "seed": seed, "progress": progress}
+            try:
+                both = samplers.temper_both(self.target, reference_temperatures=s.reference_temperatures, **common)
+            except (ValueError, RuntimeError) as error:
+                return _Ladders(samplers.temper(self.target, **common), None, str(error))
+            return _Ladders(both.prior, both.reference)
+
+        return self._take("ladders", make)
 
     @property
     def nested(self) -> "samplers.NestedRun":
@@ -210,19 +246,6 @@ class Runs:
         key = f"method {name}"
         evidence = self.accounts.take(key, lambda: make(self))
         return evidence, self.accounts.cost(key)
-
-    def _temper(self, seed: int, progress: Any, reference: Any) -> "samplers.TemperedRun":
-        s = self.settings
-        return samplers.temper(
-            self.target,
-            temperatures=s.temperatures,
-            chains=s.ladder_chains,
-            draws=s.ladder_draws,
-            warmup=s.ladder_warmup,
-            reference=reference,
-            seed=seed,
-            progress=progress,
-        )
 
     def _take(self, name: str, make: Callable[[int, Callable[[int, int], None] | None], T]) -> T:
         told = self._progress

@@ -21,6 +21,7 @@ class Settings:
         engine: `hmc`, batched in torch, or `nuts`, by nutpie: four chains of `draws_per_chain` draws after `warmup`,
             with a metric, a start and lengths of its own.
         temperatures: of the power posteriors, 0 and 1 included.
+        reference_temperatures: of the path from a Gaussian reference, 0 and 1 included.
         ladder_chains: chains at each temperature.
         ladder_draws: kept from each chain at each temperature.
         ladder_warmup: adaptation steps of the ladder.
@@ -45,6 +46,7 @@ class Settings:
     start: Literal["prior", "laplace"] = "prior"
     engine: Literal["hmc", "nuts"] = "hmc"
     temperatures: int = 24
+    reference_temperatures: int = 8
     ladder_chains: int = 64
     ladder_draws: int = 50
     ladder_warmup: int = 100

@@ -13,6 +13,7 @@ SMOKE: Mapping[str, int | str] = {
     "draws_per_chain": 50,
     "warmup": 100,
     "temperatures": 8,
+    "reference_temperatures": 4,
     "ladder_chains": 16,
     "ladder_draws": 25,
     "ladder_warmup": 50,

@@ -16,10 +16,11 @@ from jensen.samplers.mode import Mode, find_mode, highest_likelihood
 from jensen.samplers.nested import NestedRun, nested_sampling
 from jensen.samplers.nuts import nuts
 from jensen.samplers.smc import SMCRun, sequential_monte_carlo
-from jensen.samplers.tempered import TemperedRun, temper
+from jensen.samplers.tempered import BothLadders, TemperedRun, temper, temper_both
 from jensen.samplers.variational import GaussianFit, fit_gaussian
 
 __all__ = [
+    "BothLadders",
     "Chains",
     "EMResult",
     "GaussianFit",
@@ -45,4 +46,5 @@ __all__ = [
     "sequential_monte_carlo",
     "split_r_hat",
     "temper",
+    "temper_both",
 ]

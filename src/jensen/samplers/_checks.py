@@ -5,6 +5,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from jensen._targets import Target
@@ -13,23 +14,35 @@ __all__ = ["CountedTerms", "check_target", "whole"]
 
 
 class CountedTerms:
-    """Terms of log-densities, `(B, d)` to `(J, B)`, that count the points where one of them is NaN or `+inf`."""
+    """Terms of log-densities, `(B, d)` to `(J, B)`, that count the points where one of them is NaN or `+inf`.
 
-    def __init__(self, terms: Callable[[Tensor], Tensor]) -> None:
-        self._terms = terms
-        self._found: Tensor | int = 0
+    Args:
+        terms: what is counted.
+        groups: each batch is so many groups of equal size, one after the other, that are counted apart.
+    """
+
+    def __init__(self, terms: Callable[[Tensor], Tensor], *, groups: int = 1) -> None:
+        self._terms, self._groups = terms, groups
+        self._found = torch.zeros(groups, dtype=torch.long)
 
     def __call__(self, points: Tensor) -> Tensor:
         """The terms as they are."""
         values = self._terms(points)
         seen = values.detach()
-        self._found = self._found + (seen.isnan() | (seen == math.inf)).any(0).sum()
+        self._found = self._found.to(seen.device) + (seen.isnan() | (seen == math.inf)).any(0).view(
+            self._groups, -1
+        ).sum(1)
         return values
 
     @property
     def not_finite(self) -> int:
         """How many points so far."""
-        return int(self._found)
+        return int(self._found.sum())
+
+    @property
+    def by_group(self) -> Tensor:
+        """How many points of each group so far, `(groups,)`."""
+        return self._found
 
 
 def check_target(target: object) -> None:

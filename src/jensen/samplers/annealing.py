@@ -20,7 +20,7 @@ from jensen._math import HALF_LOG_TWO_PI
 from jensen._targets import Draws, Target
 from jensen.samplers.kernel import Terms
 
-__all__ = ["AnnealingPath", "Reference", "fit_reference", "path_from_prior", "path_from_reference"]
+__all__ = ["AnnealingPath", "Reference", "both_paths", "fit_reference", "path_from_prior", "path_from_reference"]
 
 
 class Reference(NamedTuple):
@@ -108,6 +108,18 @@ def path_from_reference(target: Target, reference: Reference) -> AnnealingPath:
     slopes = mean.new_tensor([1.0, 1.0, -1.0])
     offsets = mean.new_tensor([0.0, 0.0, 1.0])
     return AnnealingPath(terms, slopes, offsets, lambda n, generator: gaussian.sample(n, generator=generator))
+
+
+def both_paths(target: Target, reference: Reference) -> tuple[AnnealingPath, AnnealingPath]:
+    """The paths from the prior and from a reference, over the same three terms.
+
+    Raises:
+        ValueError: if the reference has another dimension.
+    """
+    plain, general = path_from_prior(target), path_from_reference(target, reference)
+    none = plain.slopes.new_zeros(1)
+    slopes, offsets = torch.cat([plain.slopes, none]), torch.cat([plain.offsets, none])
+    return AnnealingPath(general.terms, slopes, offsets, plain.sample), general
 
 
 def fit_reference(draws: Draws) -> Reference:

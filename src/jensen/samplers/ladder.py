@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from jensen._targets import Draws
 from jensen.samplers.adaptation import add_points, begin_moments, estimate_scale
 from jensen.samplers.annealing import AnnealingPath
 from jensen.samplers.smc import Stage, anneal
@@ -25,6 +26,7 @@ class Ladder(NamedTuple):
         points: `(T - 1, C, d)`.
         scale: the metric of each, `(T - 1, d)` or `(T - 1, d, d)`.
         step_size: `(T - 1,)`.
+        draws: the particles that arrived at 1, as draws of the posterior.
         evaluations: points at which the log-likelihood was asked for.
     """
 
@@ -32,6 +34,7 @@ class Ladder(NamedTuple):
     points: Tensor
     scale: Tensor
     step_size: Tensor
+    draws: Draws
     evaluations: int
 
 
@@ -77,6 +80,7 @@ def build_ladder(
         torch.stack(points),
         torch.cat(scales),
         torch.cat([steps[i] for i in below]),
+        Draws(last.points.transpose(0, 1), *last.terms[:2].transpose(1, 2)),
         evaluations,
     )
 

@@ -249,7 +249,7 @@ class _Annealing:
         if int(alive.min()) < 2:
             raise ValueError(
                 f"the likelihood is zero at {particles - int(alive.min())} of a run's {particles} first particles; "
-                "take more particles or a reference"
+                "take more of them, or a reference that covers the posterior"
             )
 
     def run(self, *, threshold: float, most_moves: int, progress: Callable[[int, int], None] | None) -> list[Stage]:

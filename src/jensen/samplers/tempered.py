@@ -1,47 +1,42 @@
-r"""All temperatures of an annealing path at once, in one batch of Hamiltonian chains that exchange their states.
+r"""All temperatures of a power posterior at once, alone or together with the path from a reference.
 
-The ensemble has $T$ temperatures and $C$ columns. In each sweep every state above $\beta = 0$ makes a Hamiltonian
-transition, those at 0 are replaced by independent draws, and neighbours within a column exchange their states with
-probability
+`temper` runs one path from $\beta = 0$ to the posterior at 1. `temper_both` runs two as one line of densities, from the
+prior up to the posterior and down to a Gaussian reference fitted to it,
 
-$$\min\big(1, \exp\big((\beta_{k+1} - \beta_k)(\ell_k - \ell_{k+1})\big)\big),$$
+$$p \;\ldots\; L^\beta p \;\ldots\; L p \;\ldots\; (L p)^\beta r^{1 - \beta} \;\ldots\; r,$$
 
-even and odd pairs in turn. Columns know nothing of each other, so they are replicates of the whole path.
+whose neighbours exchange their states: the posterior is refreshed by independent draws from either side.
 
-Temperatures, metrics and first states come from one run of sequential Monte Carlo along the path.
+Temperatures, metrics and first states come from one run of sequential Monte Carlo along each path; the reference is
+fitted to the particles of the first.
 
 References:
     | Markov Chain Monte Carlo Maximum Likelihood (Geyer, 1991)
     | https://hdl.handle.net/11299/58440
-    | Non-Reversible Parallel Tempering: A Scalable Highly Parallel MCMC Scheme (Syed, Bouchard-Côté, Deligiannidis & Doucet, 2022)
-    | https://arxiv.org/abs/1905.02939
-"""  # noqa: E501
+    | Choosing among Partition Models in Bayesian Phylogenetics (Fan, Wu, Chen, Kuo & Lewis, 2011)
+    | https://doi.org/10.1093/molbev/msq224
+"""
 
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from jensen._chains import split_r_hat
 from jensen._random import seeded_generator
 from jensen._targets import Draws, Target
-from jensen.samplers._checks import CountedTerms, check_target, whole
-from jensen.samplers.adaptation import adapt_step_size, add_points, begin_moments, begin_step_size, estimate_scale
-from jensen.samplers.annealing import AnnealingPath, Reference, path_from_prior, path_from_reference
-from jensen.samplers.kernel import Moves, hmc, start
-from jensen.samplers.ladder import Ladder, build_ladder
+from jensen.samplers._checks import check_target, whole
+from jensen.samplers.annealing import Reference, both_paths, fit_reference, path_from_prior, path_from_reference
+from jensen.samplers.ensemble import Arm, Kept, Line
+from jensen.samplers.ladder import build_ladder
 
-__all__ = ["TemperedRun", "swap", "temper"]
-
-QUARTER = math.pi / 2
-"""The trajectory length, in standard deviations, after which a Gaussian has forgotten its start."""
-
-MOST_STEPS = 32
+__all__ = ["BothLadders", "TemperedRun", "temper", "temper_both"]
 
 MOST_CORRELATED = 3.5
 """Sweeps after which a column must have forgotten where it was, or the ensemble's first states still show."""
+
+Progress = Callable[[int, int], None]
 
 
 class TemperedRun(NamedTuple):
@@ -88,6 +83,22 @@ class TemperedRun(NamedTuple):
         )
 
 
+class BothLadders(NamedTuple):
+    """The two paths of one ensemble, which share the posterior at their ends.
+
+    Attributes:
+        prior: the power posteriors, from the prior up.
+        reference: the path from the reference up; its draws are those of `prior`.
+        gaussian: the reference.
+        evaluations: points at which the log-likelihood was asked for; each path counts its own and the posterior's.
+    """
+
+    prior: TemperedRun
+    reference: TemperedRun
+    gaussian: Reference
+    evaluations: int
+
+
 def temper(
     target: Target,
     *,
@@ -98,7 +109,7 @@ def temper(
     betas: Tensor | Sequence[float] | None = None,
     reference: Reference | None = None,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> TemperedRun:
     """Sample all power posteriors of a target, or the path from a reference to it, in one ensemble.
 
@@ -130,148 +141,107 @@ def temper(
         | https://hdl.handle.net/11299/58440
     """
     check_target(target)
-    temperatures, chains = whole(temperatures=temperatures, chains=chains)
-    draws, warmup = whole(draws=draws, warmup=warmup)
-    if temperatures < 2 or chains < 1 or draws < 1 or warmup < 0:
-        numbers = f"{temperatures} temperatures, {chains} chains, {draws} draws, warmup {warmup}"
-        raise ValueError(f"take two temperatures, a chain and a draw at least, got {numbers}")
+    temperatures, chains, draws, warmup = _checked(temperatures, chains, draws, warmup)
     generator = seeded_generator(seed, device=target.device)
     path = path_from_prior(target) if reference is None else path_from_reference(target, reference)
-    ladder = build_ladder(path, temperatures, chains, betas=betas, generator=generator)
-    ensemble = _Ensemble(path, ladder, generator)
-    for sweep in range(warmup):
-        ensemble.adapt(sweep / warmup)
-        _tell(progress, sweep + 1, warmup + draws)
-    return ensemble.record(draws, lambda done: _tell(progress, warmup + done, warmup + draws))
+    line = Line(
+        [Arm(path, build_ladder(path, temperatures, chains, betas=betas, generator=generator))], generator=generator
+    )
+    return _arm(line, _sweep(line, draws, warmup, progress), 0)
 
 
-def swap(log_ratio: Tensor, betas: Tensor, *, parity: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Metropolis exchanges between neighbouring temperatures, each column on its own.
+def temper_both(
+    target: Target,
+    *,
+    temperatures: int = 32,
+    reference_temperatures: int = 8,
+    chains: int = 64,
+    draws: int = 100,
+    warmup: int = 100,
+    reference: Reference | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> BothLadders:
+    """Sample all power posteriors of a target, and the path to it from a reference, in one ensemble.
 
     Args:
-        log_ratio: `(T, C)`, `-inf` allowed.
-        betas: `(T,)`.
-        parity: 0 for the pairs (0, 1), (2, 3), ..., 1 for (1, 2), (3, 4), ...
-        generator: source of the uniform numbers.
+        target: likelihood and prior.
+        temperatures: of the path from the prior, both ends included.
+        reference_temperatures: of the path from the reference, both ends included. It is short: few are enough.
+        chains: columns of the ensemble; from twenty on their spread alone tells the error of an evidence.
+        draws: sweeps that are kept.
+        warmup: sweeps before them, in which step sizes and metrics are adapted.
+        reference: a Gaussian of your own; by default that of the particles which found the first path's temperatures.
+        seed: of everything random.
+        progress: called with sweeps done and their number.
 
-    Returns:
-        From which temperature each state comes, `(T, C)`, and which of the `T - 1` pairs were exchanged, `(T - 1, C)`.
+    Raises:
+        ValueError: if a number is out of its range, the reference has another dimension, or the likelihood is zero at
+            all but one draw of the prior.
 
     Example:
-        >>> generator = torch.Generator().manual_seed(0)
-        >>> swap(torch.tensor([[3.0], [-9.0]]), torch.tensor([0.0, 1.0]), parity=0, generator=generator)
-        (tensor([[1],
-                [0]]), tensor([[True]]))
+        >>> from torch.distributions import Normal
+        >>> target = Target(lambda x: -(x**2).sum(-1) / 2, Normal(torch.zeros(2).double(), 10.0))
+        >>> both = temper_both(
+        ...     target, temperatures=5, reference_temperatures=3, chains=10, draws=20, warmup=20
+        ... )
+        >>> both.prior.log_ratio.shape, both.reference.log_ratio.shape
+        (torch.Size([5, 20, 10]), torch.Size([3, 20, 10]))
+        >>> torch.equal(both.prior.log_ratio[-1], both.reference.draws.log_likelihood)
+        True
+
+    References:
+        | Choosing among Partition Models in Bayesian Phylogenetics (Fan, Wu, Chen, Kuo & Lewis, 2011)
+        | https://doi.org/10.1093/molbev/msq224
     """
-    T, C = log_ratio.shape
-    pairs = torch.arange(T - 1, device=log_ratio.device)
-    log_alpha = betas.diff().unsqueeze(1) * (log_ratio[:-1] - log_ratio[1:])
-    chance = torch.rand((T - 1, C), generator=generator, dtype=log_ratio.dtype, device=log_ratio.device).log()
-    exchanged = (chance < log_alpha) & (pairs % 2 == parity).unsqueeze(1)
-    nobody = torch.zeros_like(exchanged[:1])
-    move = torch.cat([exchanged, nobody]).long() - torch.cat([nobody, exchanged]).long()
-    return torch.arange(T, device=log_ratio.device).unsqueeze(1) + move, exchanged
+    check_target(target)
+    temperatures, chains, draws, warmup = _checked(temperatures, chains, draws, warmup)
+    (few,) = whole(reference_temperatures=reference_temperatures)
+    if few < 2:
+        raise ValueError(f"take two reference_temperatures at least, got {few}")
+    generator = seeded_generator(seed, device=target.device)
+    up = build_ladder(path_from_prior(target), temperatures, chains, betas=None, generator=generator)
+    gaussian = fit_reference(up.draws) if reference is None else reference
+    plain, general = both_paths(target, gaussian)
+    down = build_ladder(general, few, chains, betas=None, generator=generator)
+    line = Line([Arm(plain, up), Arm(general, down)], generator=generator)
+    kept = _sweep(line, draws, warmup, progress)
+    return BothLadders(_arm(line, kept, 0), _arm(line, kept, 1), gaussian, line.evaluations((0, 1)))
 
 
-def _tell(progress: Callable[[int, int], None] | None, done: int, total: int) -> None:
-    if progress is not None:
-        progress(done, total)
+def _checked(temperatures: int, chains: int, draws: int, warmup: int) -> tuple[int, ...]:
+    numbers = whole(temperatures=temperatures, chains=chains, draws=draws, warmup=warmup)
+    temperatures, chains, draws, warmup = numbers
+    if temperatures < 2 or chains < 1 or draws < 1 or warmup < 0:
+        said = f"{temperatures} temperatures, {chains} chains, {draws} draws, warmup {warmup}"
+        raise ValueError(f"take two temperatures, a chain and a draw at least, got {said}")
+    return numbers
 
 
-class _Ensemble:
-    """The states of all temperatures, and how they move."""
+def _sweep(line: Line, draws: int, warmup: int, progress: Progress | None) -> Kept:
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(done, warmup + draws)
 
-    def __init__(self, path: AnnealingPath, ladder: Ladder, generator: Generator) -> None:
-        self.terms = CountedTerms(path.terms)
-        self.path, self.generator = path._replace(terms=self.terms), generator
-        self.betas = ladder.betas.to(ladder.points)
-        self.weights = path.weights(self.betas)
-        self.scale = ladder.scale
-        self.learning = begin_step_size(ladder.step_size)
-        self.moments = begin_moments(ladder.scale)
-        self.evaluations, self.sweeps = ladder.evaluations, 0
-        first = start(self.terms, ladder.points, self.weights[:, 1:])
-        self.points, self.values = self._with_fresh(first.points, first.terms)
-        self.evaluations += ladder.points[..., 0].numel()
+    for sweep in range(warmup):
+        line.adapt(sweep / warmup)
+        tell(sweep + 1)
+    return line.record(draws, lambda done: tell(warmup + done))
 
-    def adapt(self, done: float) -> None:
-        """A sweep of the warm-up, of which so much is done: metrics from its second quarter and third."""
-        moves = self._move(self.learning.current)
-        self.learning = adapt_step_size(self.learning, moves.acceptance)
-        if 0.25 <= done < 0.6:
-            self.moments = add_points(self.moments, self.points[1:])
-        elif self.moments.draws > 0 and done >= 0.6:
-            self.scale = estimate_scale(self.moments, self.scale)
-            self.moments = begin_moments(self.scale)
-            self.learning = begin_step_size(self.learning.average)
-        self._exchange()
 
-    def record(self, draws: int, tell: Callable[[int], None]) -> TemperedRun:
-        """Sweeps that are kept."""
-        T, C, d = self.points.shape
-        step_size = self.learning.average
-        step_size = step_size.clamp_max(QUARTER / self._steps(step_size))
-        log_ratio = self.points.new_empty(T, draws, C)
-        points, values = self.points.new_empty(draws, C, d), self.points.new_empty(2, draws, C)
-        swaps, tried, acceptance = torch.zeros(2, T - 1), torch.zeros(2, 1), self.points.new_zeros(T - 1)
-        divergences, before = 0, self.terms.not_finite
-        for i in range(draws):
-            moves = self._move(step_size)
-            acceptance += moves.acceptance.mean(1) / draws
-            divergences += int(moves.divergent.sum())
-            parity = self.sweeps % 2
-            swaps[parity] += self._exchange().double().mean(1).cpu()
-            tried[parity] += 1
-            log_ratio[:, i] = self.path.log_ratio(self.values)
-            points[i], values[:, i] = self.points[-1], self.values[:2, -1]
-            tell(i + 1)
-        own = torch.arange(T - 1) % 2
-        return TemperedRun(
-            self.betas,
-            log_ratio,
-            Draws(points, *values),
-            split_r_hat(log_ratio.permute(1, 2, 0)),
-            swaps.gather(0, own.unsqueeze(0))[0] / tried[own, 0],
-            torch.cat([acceptance.new_ones(1), acceptance]),
-            step_size,
-            divergences,
-            self.terms.not_finite - before,
-            self.evaluations,
-        )
-
-    def _steps(self, step_size: Tensor) -> int:
-        return max(1, min(MOST_STEPS, math.ceil(QUARTER / float(step_size.median()))))
-
-    def _move(self, step_size: Tensor) -> Moves:
-        """A Hamiltonian transition above 0, and independent draws there."""
-        steps, weights = self._steps(step_size), self.weights[:, 1:]
-        jitter = 0.8 + 0.4 * float(torch.rand((), generator=self.generator, device=self.points.device))
-        before = start(self.path.terms, self.points[1:], weights)
-        after, moves = hmc(
-            before,
-            self.path.terms,
-            weights,
-            step_size=step_size * jitter,
-            steps=steps,
-            scale=self.scale,
-            generator=self.generator,
-        )
-        self.points, self.values = self._with_fresh(after.points, after.terms)
-        self.evaluations += (steps + 1) * after.points[..., 0].numel()
-        return moves
-
-    def _with_fresh(self, points: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        C = points.shape[1]
-        fresh = self.path.sample(C, self.generator)
-        terms = self.path.terms(fresh).nan_to_num(-math.inf, -math.inf, -math.inf)
-        self.evaluations += C
-        return torch.cat([fresh.unsqueeze(0), points]), torch.cat([terms.unsqueeze(1), values], 1)
-
-    def _exchange(self) -> Tensor:
-        """Neighbours exchange their states; which did, `(T - 1, C)`."""
-        log_ratio = self.path.log_ratio(self.values)
-        source, exchanged = swap(log_ratio, self.betas, parity=self.sweeps % 2, generator=self.generator)
-        self.points = self.points.gather(0, source.unsqueeze(-1).expand_as(self.points))
-        self.values = self.values.gather(1, source.expand_as(self.values))
-        self.sweeps += 1
-        return exchanged
+def _arm(line: Line, kept: Kept, arm: int) -> TemperedRun:
+    path, ladder = line.arms[arm]
+    place = line.places(arm)
+    log_ratio = path.log_ratio(kept.terms[:, place])
+    return TemperedRun(
+        betas=ladder.betas.to(log_ratio),
+        log_ratio=log_ratio,
+        draws=Draws(kept.points, *kept.terms[:2, place[-1]]),
+        r_hat=split_r_hat(log_ratio.permute(1, 2, 0)),
+        swap_rates=kept.swap_rates[place[1:].minimum(place[:-1])],
+        acceptance=kept.acceptance[place],
+        step_size=kept.step_size[place[1:]],
+        divergences=int(kept.divergences[place].sum()),
+        not_finite=int(kept.not_finite[place].sum()),
+        evaluations=line.evaluations((arm,)),
+    )

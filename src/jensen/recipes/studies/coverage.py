@@ -27,6 +27,7 @@ class Coverage:
         draws: kept from each chain, there too.
         warmup: adaptation steps.
         temperatures: of the power posteriors.
+        reference_temperatures: of the path from a Gaussian reference.
         samples: independent draws.
         live: live points.
         particles: in each of the runs of sequential Monte Carlo.
@@ -44,6 +45,7 @@ class Coverage:
     draws: int = 50
     warmup: int = 80
     temperatures: int = 12
+    reference_temperatures: int = 6
     samples: int = 2000
     live: int = 100
     particles: int = 200
@@ -93,7 +95,7 @@ STUDIES = (
         settings=Coverage(),
         smoke=Coverage(
             seeds=1, block=1, targets=("normal-normal",), hard=(), chains=20, draws=10, warmup=20, temperatures=4,
-            samples=200, live=30, particles=50, runs=4, given=100,
+            reference_temperatures=3, samples=200, live=30, particles=50, runs=4, given=100,
         ),
         form=".3f",
         measured=tuple(_measured()),

@@ -13,6 +13,7 @@ from jensen.bounds import iwae, jackknife
 from jensen.bounds.expansions import iwae_bias, relative_moments
 from jensen.datasets.synthetic import LinearGaussianWorld
 from jensen.recipes.build import build
+from jensen.recipes.recipe import Recipe
 from jensen.recipes.running import make_objective, make_schedule
 from jensen.recipes.studies.jackknife import Biases
 from jensen.training import Adam, fit
@@ -57,7 +58,7 @@ def excess(log_w: Tensor, log_p: Tensor | float, *, order: int) -> Tensor:
 
 def train_digits(*, epochs: int, seed: int) -> tuple[torch.nn.Module, Tensor]:
     """A model of recipe iwae-digits after so many epochs, and its test images."""
-    recipe = recipes.get("iwae-digits")
+    recipe = cast(Recipe, recipes.get("iwae-digits"))
     experiment = build(recipe, seed=seed)
     optimizer = recipe.optimizer
     fit(

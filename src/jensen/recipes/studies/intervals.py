@@ -83,6 +83,7 @@ def _budget(s: Coverage) -> Settings:
         draws_per_chain=s.draws,
         warmup=s.warmup,
         temperatures=s.temperatures,
+        reference_temperatures=s.reference_temperatures,
         ladder_chains=s.chains,
         ladder_draws=s.draws,
         ladder_warmup=s.warmup,
