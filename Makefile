@@ -72,6 +72,7 @@ serve: $(READY)  ## the documentation in a browser, rebuilt on every change
 bench: $(READY)  ## training steps, gradient estimators and evidences beside hand-written PyTorch and the peers
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	env -u OMP_WAIT_POLICY $(KEEP_PAGES) $(BIN)/python benchmarks/iwae_step.py
+	env -u OMP_WAIT_POLICY $(KEEP_PAGES) $(ONE_THREAD_EACH) $(BIN)/python benchmarks/bayes_step.py --threads $(THREADS)
 	$(ONE_THREAD_EACH) $(BIN)/python benchmarks/gradients.py
 	$(ONE_THREAD_EACH) $(BIN)/python benchmarks/evidence.py
 

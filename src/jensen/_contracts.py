@@ -1,11 +1,12 @@
 """The few types that the rooms pass to each other, and the shape checks they share."""
 
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-__all__ = ["Indexable", "LatentLayer", "LogWeights", "check_log_weights", "check_noise"]
+__all__ = ["Indexable", "LatentLayer", "LogWeights", "Pairs", "check_log_weights", "check_noise"]
 
 
 class LogWeights(NamedTuple):
@@ -57,15 +58,80 @@ class LatentLayer(NamedTuple):
 
 
 class Indexable(Protocol):
-    """Data to draw minibatches from: a tensor `(N, *event)`, or anything that answers the same two calls."""
+    """Data to draw minibatches from: a tensor `(N, *event)`, `Pairs`, or anything that answers the same two calls."""
 
     def __len__(self) -> int:
         """The number of data."""
         ...
 
-    def __getitem__(self, index: Tensor, /) -> Tensor:
-        """The data at the positions `index`, a long tensor `(B,)`."""
+    def __getitem__(self, index: Tensor, /) -> Any:
+        """The data at the positions `index`, a long tensor `(B,)`: a tensor `(B, *event)` or `Pairs`."""
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Inputs and what is to be predicted from them: data for `training.fit`, and one batch of them.
+
+    Attributes:
+        inputs: `(N, *event)`.
+        targets: class labels, long `(N,)`, or numbers, floating `(N,)` or `(N, D)`.
+
+    Raises:
+        ValueError: if inputs and targets are not equally many.
+
+    Example:
+        >>> pairs = Pairs(torch.zeros(5, 3), torch.tensor([0, 1, 1, 0, 2]))
+        >>> len(pairs), pairs.shape
+        (5, torch.Size([5, 3]))
+        >>> pairs[torch.tensor([4, 1])].targets
+        tensor([2, 1])
+        >>> pairs.to(torch.float64).targets.dtype
+        torch.int64
+    """
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __post_init__(self) -> None:
+        """Refuse an input without its target."""
+        inputs, targets = tuple(self.inputs.shape), tuple(self.targets.shape)
+        if not inputs or not targets or inputs[0] != targets[0]:
+            raise ValueError(
+                f"inputs of shape {inputs} and targets of shape {targets} are no pairs: give one target for each input"
+            )
+
+    def __len__(self) -> int:
+        """The number of pairs."""
+        return len(self.inputs)
+
+    def __getitem__(self, index: Any) -> "Pairs":
+        """The pairs at the positions `index`, a long tensor `(B,)` or a slice."""
+        if not isinstance(index, Tensor | slice):
+            raise ValueError(f"pairs[{index!r}] is no batch; give a long tensor or a slice such as [3:4]")
+        return Pairs(self.inputs[index], self.targets[index])
+
+    def __repr__(self) -> str:
+        """The shapes, not the numbers."""
+        inputs, targets = tuple(self.inputs.shape), tuple(self.targets.shape)
+        return f"Pairs(inputs={inputs}, targets={targets} {self.targets.dtype}, device={self.device})"
+
+    @property
+    def shape(self) -> torch.Size:
+        """That of the inputs, `(N, *event)`."""
+        return self.inputs.shape
+
+    @property
+    def device(self) -> torch.device:
+        """Where the inputs are."""
+        return self.inputs.device
+
+    def to(self, where: torch.device | torch.dtype | str, *, non_blocking: bool = False) -> "Pairs":
+        """The same pairs on another device, or in another floating type, which class labels never take."""
+        if not isinstance(where, torch.dtype):
+            moved = (each.to(where, non_blocking=non_blocking) for each in (self.inputs, self.targets))
+            return Pairs(*moved)
+        return Pairs(*(each.to(where) if each.is_floating_point() else each for each in (self.inputs, self.targets)))
 
 
 def check_log_weights(log_w: object, dim: int = 0) -> None:

@@ -14,7 +14,9 @@ from jensen.training import read_records
 def test_list_shows_every_recipe_on_a_line_of_its_own(capsys):
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1 : 1 + len(recipes.names())]] == recipes.names()
+    firsts = [line.split()[0] for line in lines if line.split()]
+    assert [first for first in firsts if first in recipes.names()] == recipes.names()
+    assert firsts[0] == "autoencoder"
     assert not [line for line in lines if len(line) > 80 or "…" in line]
 
 

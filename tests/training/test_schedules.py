@@ -1,8 +1,10 @@
+import itertools
 import json
+import math
 
 import pytest
 
-from jensen.training import Burda, Constant, Cosine, Linear, describe
+from jensen.training import BlundellWeights, Burda, Constant, Cosine, Linear, Product, describe
 from jensen.training.schedules import as_schedule
 
 STAGES = [1e-3, 7.2e-4, 5.2e-4, 3.7e-4, 2.7e-4, 1.9e-4, 1.4e-4, 1e-4]
@@ -65,3 +67,33 @@ def test_lengths_that_are_none_are_refused():
         Linear(0.0, 1.0, epochs=-1)
     with pytest.raises(ValueError, match="epochs must be positive"):
         Cosine(1.0, epochs=0)
+
+
+@pytest.mark.parametrize("M", [1, 2, 469, 1024, 5000])
+def test_the_weights_of_an_epoch_count_the_divergence_once(M):
+    """2^M overflows from M = 1024 on; the weights do not, and halve until they vanish."""
+    weights = [BlundellWeights(M)(3 + i / M) for i in range(M)]
+    assert math.fsum(weights) == pytest.approx(M, rel=1e-12)
+    assert weights[0] == pytest.approx(M * 2 ** (M - 1) / (2**M - 1), rel=1e-14)
+    assert all(half == one / 2 for one, half in itertools.pairwise(weights) if half > 1e-300)
+    assert math.fsum(2 * weight for weight in weights) != pytest.approx(M)
+
+
+def test_the_weights_follow_the_minibatches_of_every_epoch():
+    """Progress is a quotient, whose rounding must not fall into the minibatch before."""
+    for M in (3, 7, 49, 469, 4999):
+        first = [BlundellWeights(M)(0 + i / M) for i in range(M)]
+        for epoch in (1, 17, 599, 10_000):
+            assert [BlundellWeights(M)(epoch + i / M) for i in range(M)] == first
+    assert BlundellWeights(4)(2.4) == BlundellWeights(4)(2.25)
+
+
+def test_a_product_is_one_schedule_times_another():
+    schedule = Product(Linear(0.0, 1.0, 10), BlundellWeights(2))
+    assert schedule(5.5) == pytest.approx(0.55 * 2 / 3)
+
+
+@pytest.mark.parametrize("batches", [0, -1])
+def test_an_epoch_without_minibatches_is_refused(batches):
+    with pytest.raises(ValueError, match=f"at least one minibatch, got batches={batches}"):
+        BlundellWeights(batches)

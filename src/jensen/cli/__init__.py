@@ -1,4 +1,4 @@
-"""The command line: `jensen list`, `fit`, `evaluate`, `sample`, `report`, `resume`, `audit`, `run`."""
+"""The command line: `jensen list`, `fit`, `evaluate`, `sample`, `report`, `resume`, `export`, `audit`, `run`."""
 
 from jensen.cli.entry import main
 

@@ -3,23 +3,22 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from jensen import recipes
-from jensen.cli.options import Audit, Command, Evaluate, Evidence, Fit, List, Report, Resume, RunStudy, Sample
+from jensen.cli.options import Audit, Command, Evaluate, Evidence, Export, Fit, List, Report, Resume, RunStudy, Sample
 from jensen.recipes import evidences, studies
-from jensen.recipes.config import CONFIG, Config, read_config, run_name
+from jensen.recipes.config import CONFIG, Config, config_of, read_config, run_name
 from jensen.recipes.evidence_recipe import SMOKE
-from jensen.recipes.recipe import Recipe
+from jensen.recipes.kinds import KINDS, AnyRecipe, kind_of, running_of
 from jensen.recipes.results import Results, StudyConfig, read_results
 from jensen.recipes.study import Study, change
 from jensen.recipes.toys import get_toy
 
 if TYPE_CHECKING:
-    from jensen.recipes.build import Experiment
     from jensen.training import History
 
 __all__ = ["run"]
@@ -42,6 +41,7 @@ def run(command: Command) -> None:
         Evaluate: evaluate,
         Sample: sample,
         Report: report,
+        Export: export,
         Audit: audit,
         RunStudy: run_study,
         Evidence: evidence,
@@ -56,11 +56,15 @@ def list_recipes(options: List) -> None:
 
         print(markdown(), end="")
         return
-    table = _plain_table("recipe", "data", "epochs", "what")
-    for recipe in map(recipes.get, recipes.names()):
-        table.add_row(f"[bold]{recipe.name}[/bold]", recipe.data.name, f"{recipe.budget.epochs:,}", recipe.title)
     console = Console()
-    console.print(table)
+    every = [recipes.get(name) for name in recipes.names()]
+    for kind in KINDS:
+        table = _plain_table(kind, "data", "epochs", "what")
+        for recipe in every:
+            if kind_of(recipe) == kind:
+                row = f"[bold]{recipe.name}[/bold]", recipe.data.name, f"{recipe.budget.epochs:,}", recipe.title
+                table.add_row(*row)
+        console.print(table)
     console.print("`jensen fit RECIPE` trains one, the first if none is named.\n", style="dim")
     table = _plain_table("study", "what")
     for study in map(studies.get, studies.names()):
@@ -101,11 +105,11 @@ def fit(options: Fit) -> None:
     named = {**changes, **dict(words), "seed": options.seed, "smoke": options.smoke}
     folder = options.out or RUNS / run_name(recipe.name, named)
 
-    from jensen.recipes import running
-    from jensen.recipes.build import build
+    from jensen.recipes.machine import choose_device, is_first_process
 
-    running.choose_device(options.device)
-    experiment = build(recipe, seed=seed)
+    running = running_of(recipe)
+    choose_device(options.device)
+    experiment = running.build(recipe, seed=seed)
     config = Config(
         recipe,
         seed,
@@ -116,7 +120,7 @@ def fit(options: Fit) -> None:
         tensorboard=options.tensorboard,
     )
     running.check_method(config, experiment)
-    if running.is_first_process():
+    if is_first_process():
         running.begin(folder, config, overwrite=options.overwrite)
         _say_what(recipe, folder)
     _train(folder, config, experiment, resume=False, device=options.device, progress=options.progress)
@@ -126,26 +130,24 @@ def resume(options: Resume) -> None:
     """Go on with an interrupted run."""
     config = read_config(options.run)
 
-    from jensen.recipes import running
-    from jensen.recipes.build import build
+    from jensen.recipes.machine import choose_device, is_first_process
     from jensen.training import load
 
-    running.choose_device(options.device)
+    choose_device(options.device)
     load(options.run)
-    experiment = build(config.recipe, seed=config.seed)
-    if running.is_first_process():
+    experiment = running_of(config.recipe).build(config.recipe, seed=config.seed)
+    if is_first_process():
         _say_what(config.recipe, options.run)
     _train(options.run, config, experiment, resume=True, device=options.device, progress=options.progress)
 
 
 def evaluate(options: Evaluate) -> None:
     """Measure a run and print the table."""
-    read_config(options.run)
+    config = read_config(options.run)
 
-    from jensen.recipes.running import measure
-    from jensen.report.tables import evaluation_table
+    from jensen.report import evaluation_tables
 
-    found = measure(
+    found = running_of(config.recipe).measure(
         options.run,
         samples=options.samples,
         limit=options.limit,
@@ -156,7 +158,8 @@ def evaluate(options: Evaluate) -> None:
         progress=options.progress,
     )
     console = Console()
-    console.print(evaluation_table(found))
+    for table in evaluation_tables(found):
+        console.print(table)
     for note in found.notes:
         console.print(f"note: {note}", style="yellow", highlight=False)
     _say_path("written", options.run / "evaluation.json")
@@ -184,6 +187,25 @@ def report(options: Report) -> None:
     if not (options.run / "evaluation.json").is_file():
         print(f"not evaluated yet: `jensen evaluate {options.run}` fills in the log-likelihood, then report again")
     _say_path("written", page)
+
+
+def export(options: Export) -> None:
+    """Write the network that a run ships."""
+    config_of(options.run, recipes.NetworkRecipe)
+    if not 0 <= options.prune < 1:
+        raise ValueError(f"--prune is a share of the weights between 0 and 1, got {options.prune}")
+
+    from jensen.recipes.network_export import export as ship
+
+    found = ship(options.run, out=options.out, rounded=options.rounded, prune=options.prune)
+    rate = found.bytes_before / found.bytes_after
+    print(f"{found.bytes_after:,} bytes, {rate:.1f} times fewer than the {found.bytes_before:,} of the whole network")
+    masked = "masked and rounded" if options.rounded else "masked"
+    print(f"its outputs differ by at most {found.difference:.1e} from those of the {masked} network")
+    for note in found.notes:
+        print(f"note: {note}")
+    for path in found.paths:
+        _say_path("written", path)
 
 
 def audit(options: Audit) -> None:
@@ -302,29 +324,27 @@ def _plain_table(*columns: str) -> Table:
     return table
 
 
-def _adapted(options: Fit, /, **changes: object) -> Recipe:
+def _adapted(options: Fit, /, **changes: object) -> AnyRecipe:
     if options.compile and options.eager:
         raise ValueError("--compile and --eager exclude each other; give one of them")
     compiled = True if options.compile else False if options.eager else None
     return recipes.adapt(recipes.get(options.recipe), smoke=options.smoke, compile=compiled, **changes)
 
 
-def _train(
-    folder: Path, config: Config, experiment: "Experiment", *, resume: bool, device: str, progress: bool
-) -> None:
-    from jensen.recipes import running
+def _train(folder: Path, config: Config[Any], experiment: Any, *, resume: bool, device: str, progress: bool) -> None:
     from jensen.training import Interrupted
 
+    running = running_of(config.recipe)
     try:
         history = running.train(folder, config, experiment, resume=resume, device=device, progress=progress)
     except Interrupted as stop:
         where = f"after {stop.epoch:,} epochs and {stop.batch:,} batches"
         raise KeyboardInterrupt(f"{where}; `jensen resume {folder}` goes on") from stop
     if history.rank == 0:
-        _say_result(history, folder)
+        _say_result(history, folder, datum=running.DATUM)
 
 
-def _say_what(recipe: Recipe, folder: Path) -> None:
+def _say_what(recipe: AnyRecipe, folder: Path) -> None:
     from jensen.report.tables import entries
     from jensen.report.words import recipe_entries
 
@@ -332,18 +352,22 @@ def _say_what(recipe: Recipe, folder: Path) -> None:
     Console(stderr=True).print(entries(recipe.name, rows), highlight=False)
 
 
-def _say_result(history: "History", folder: Path) -> None:
+def _say_result(history: "History", folder: Path, *, datum: str) -> None:
     from jensen.report.tables import entries
     from jensen.report.words import duration, number
 
     rows = []
     if history.epochs:
         last = history.epochs[-1]
+        validation = math.nan if last.validation is None else last.validation
         seconds = sum(record.seconds for record in history.epochs)
         rows += [
             ("epochs", f"{last.epoch:,} ({last.step:,} steps) in {duration(seconds)}"),
-            ("training bound", f"{number(last.bound)} nats per image"),
-            ("validation bound", f"{number(math.nan if last.validation is None else last.validation)} nats per image"),
+            ("training bound", f"{number(last.bound)} nats per {datum}"),
+            (
+                "validation bound",
+                f"{number(validation)} nats per {datum}",
+            ),
         ]
     rows += [
         ("measure it", f"jensen evaluate {folder}"),

@@ -8,7 +8,19 @@ from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, UseAppendAct
 
 from jensen.recipes import DEFAULT
 
-__all__ = ["Audit", "Command", "Evaluate", "Evidence", "Fit", "List", "Report", "Resume", "RunStudy", "Sample"]
+__all__ = [
+    "Audit",
+    "Command",
+    "Evaluate",
+    "Evidence",
+    "Export",
+    "Fit",
+    "List",
+    "Report",
+    "Resume",
+    "RunStudy",
+    "Sample",
+]
 
 RECIPES = "(default: the recipe's)"
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -36,19 +48,23 @@ class Fit:
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")] = DEFAULT
     """What to train: a name from `jensen list`."""
     data: Name = None
-    """Another data set: digits, mnist, fashion_mnist, binarized_mnist, omniglot, omniglot_small or frey."""
+    """Another data set: digits, mnist, fashion_mnist, binarized_mnist, omniglot, omniglot_small or frey; of a
+    regression diabetes, or a set of the UCI repository such as yacht."""
     split: Name = None
-    """Another split of it: standard, or one the data set knows."""
+    """Another split of it: standard, or one the data set knows, such as 3 of the UCI sets."""
     objective: Annotated[
         Literal["iwae", "elbo", "sgvb_b", "dreg", "resampled"] | None, DisallowNone, arg(help_behavior_hint=RECIPES)
     ] = None
     """Another bound to ascend, or another gradient of it."""
     method: Name = None
-    """Another gradient estimator, for models with discrete units: a name from `jensen.gradients`."""
+    """Another gradient estimator, for models with discrete units: a name from `jensen.gradients`; of a network what is
+    uncertain about its weights: gaussian, sparse_dropout, group_normal_jeffreys, group_horseshoe, laplace,
+    deterministic."""
     option: Annotated[
         tuple[str, ...], UseAppendAction, arg(metavar="NAME=VALUE", help_behavior_hint="(repeatable)")
     ] = ()
-    """A number or word that the estimator takes, such as tau=0.5."""
+    """A number or word that the estimator takes, such as tau=0.5; of a network an entry of its recipe, such as
+    prior_scale=0.1; a wrong name is answered with all of them."""
     samples: Number = None
     """Draws for each image in a training step, the k of the bound."""
     epochs: Number = None
@@ -107,12 +123,12 @@ class Resume:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure a run on its test images: bounds in nats with both errors, active units."""
+    """Measure a run on its test data: bounds and active units, or errors, calibration and what can be pruned."""
 
     run: Positional[Run]
     """The run folder."""
     samples: Number = None
-    """Draws for each image; the literature takes 5000."""
+    """Draws for each image, of which the literature takes 5000; of a network draws of its weights."""
     limit: Annotated[int | None, DisallowNone, arg(metavar="N", help_behavior_hint="(default: all)")] = None
     """Evaluate on the first N test images only."""
     batch_size: Annotated[int, arg(metavar="N")] = 100
@@ -159,6 +175,22 @@ class Report:
     """Fixes the samples that are shown."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU where there is one."""
+    debug: Flag = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write the network that a run ships: pruned, shrunk and plain, in a compact file and as ONNX."""
+
+    run: Positional[Run]
+    """The run folder."""
+    out: Annotated[Path | None, DisallowNone, arg(metavar="FOLDER", help_behavior_hint="(default: RUN/shipped)")] = None
+    """The folder to write."""
+    rounded: Flag = False
+    """Round weights to the bits that their posterior deserves."""
+    prune: Annotated[float, arg(metavar="SHARE")] = 0.0
+    """The share of weights to remove by their signal-to-noise ratio, where the posterior is Gaussian."""
     debug: Flag = False
     """Show the traceback of an error."""
 
@@ -246,6 +278,7 @@ Command = (
     | Annotated[Sample, subcommand("sample")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Resume, subcommand("resume")]
+    | Annotated[Export, subcommand("export")]
     | Annotated[Audit, subcommand("audit")]
     | Annotated[RunStudy, subcommand("run")]
     | Annotated[Evidence, subcommand("evidence")]

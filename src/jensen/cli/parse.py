@@ -12,10 +12,12 @@ from jensen.cli.options import Command
 
 __all__ = ["UsageError", "condense", "parse"]
 
-COMMANDS = ("list", "fit", "evaluate", "sample", "report", "resume", "audit", "run", "evidence")
-DESCRIPTION = """Train, measure and show latent-variable models; estimate gradients, bounds and marginal likelihoods.
+COMMANDS = ("list", "fit", "evaluate", "sample", "report", "resume", "export", "audit", "run", "evidence")
+DESCRIPTION = """Train, measure and show latent-variable models and Bayesian networks; estimate gradients, bounds and
+marginal likelihoods.
 
 A first minute: `jensen fit`, then `jensen evaluate runs/iwae-digits`, then `jensen report runs/iwae-digits`.
+A network that knows what it does not know, and ships small: `jensen fit sparse-vd-digits`, then evaluate, export.
 Which gradient estimator to use: `jensen audit toy-four`. An experiment in numbers: `jensen run toys-descent`.
 How large a marginal likelihood is, with an error bar: `jensen evidence radiata-density`."""
 

@@ -1,10 +1,27 @@
 """Real images with fixed splits and checksums, binarisation, and synthetic worlds with known answers."""
 
-from jensen.datasets import binarized_mnist, celegans, digits, frey, mnist, omniglot, pima, synthetic, targets, worms
+from jensen._contracts import Pairs
+from jensen.datasets import (
+    binarized_mnist,
+    celegans,
+    diabetes,
+    digits,
+    frey,
+    labelled,
+    mnist,
+    omniglot,
+    pima,
+    synthetic,
+    targets,
+    uci,
+    worms,
+)
 from jensen.datasets._fetch import CorruptFileError, DownloadError
 from jensen.datasets.binarize import DynamicBinarization, binarize, fixed_binarization
 from jensen.datasets.images import Images, Labels
 from jensen.datasets.registry import load, names
+from jensen.datasets.supervised import Standardisation, Supervised
+from jensen.datasets.tasks import at_hand, load_supervised, supervised_names
 
 __all__ = [
     "CorruptFileError",
@@ -12,18 +29,27 @@ __all__ = [
     "DynamicBinarization",
     "Images",
     "Labels",
+    "Pairs",
+    "Standardisation",
+    "Supervised",
+    "at_hand",
     "binarize",
     "binarized_mnist",
     "celegans",
+    "diabetes",
     "digits",
     "fixed_binarization",
     "frey",
+    "labelled",
     "load",
+    "load_supervised",
     "mnist",
     "names",
     "omniglot",
     "pima",
+    "supervised_names",
     "synthetic",
     "targets",
+    "uci",
     "worms",
 ]

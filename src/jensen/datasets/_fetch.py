@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CorruptFileError", "DownloadError", "Source", "fetch"]
+__all__ = ["CorruptFileError", "DownloadError", "Source", "fetch", "is_here"]
 
 
 class CorruptFileError(ValueError):
@@ -47,12 +47,25 @@ def fetch(source: Source) -> bytes:
         DownloadError: if there is no such file here and no address delivers it.
         ValueError: if `$JENSEN_DATA` is not a folder.
     """
-    folder = _data_folder()
-    places = [] if folder is None else [folder / source.path, folder / f"{source.path}.gz"]
-    for place in [*places, _cached(source)]:
+    for place in _places(source):
         if place.is_file():
             return _verified(place.read_bytes(), source, place)
     return _download(source)
+
+
+def is_here(source: Source) -> bool:
+    """Whether `fetch` needs no network, wherever the file came from; it may still be damaged.
+
+    Raises:
+        ValueError: if `$JENSEN_DATA` is not a folder.
+    """
+    return any(place.is_file() for place in _places(source))
+
+
+def _places(source: Source) -> list[Path]:
+    folder = _data_folder()
+    given = [] if folder is None else [folder / source.path, folder / f"{source.path}.gz"]
+    return [*given, _cached(source)]
 
 
 def _data_folder() -> Path | None:

@@ -16,7 +16,7 @@ from jensen._names import check_choice
 from jensen.datasets._fetch import Source, fetch
 from jensen.datasets.images import Images, Labels
 
-__all__ = ["load", "load_fashion", "read_idx"]
+__all__ = ["load", "load_fashion", "read_idx", "sources"]
 
 VALIDATION = {"standard": 10_000, "burda": 400}
 
@@ -87,6 +87,21 @@ def load_fashion(*, split: str = "standard") -> Images:
     return _load("fashion_mnist", split, FASHION_ADDRESSES, FASHION_FILES)
 
 
+def sources(name: str) -> list[Source]:
+    """The four files of `mnist` or `fashion_mnist`.
+
+    Raises:
+        ValueError: if it is neither.
+
+    Example:
+        >>> [source.path for source in sources("mnist")][1]
+        'mnist/train-labels-idx1-ubyte.gz'
+    """
+    known = {"mnist": (MNIST_ADDRESSES, MNIST_FILES), "fashion_mnist": (FASHION_ADDRESSES, FASHION_FILES)}
+    check_choice("data set of idx files", name, known)
+    return _sources(name, *known[name])
+
+
 def read_idx(data: bytes) -> NDArray[np.uint8]:
     """The array of unsigned bytes in a gzipped idx file.
 
@@ -120,15 +135,18 @@ def read_idx(data: bytes) -> NDArray[np.uint8]:
 
 def _load(name: str, split: str, addresses: tuple[str, ...], files: dict[str, str]) -> Images:
     check_choice(f"split of {name}", split, VALIDATION)
-    arrays = {
-        file: read_idx(fetch(Source(f"{name}/{file}", tuple(a + file for a in addresses), (checksum,))))
-        for file, checksum in files.items()
-    }
-    fit, fit_labels, test, test_labels = arrays.values()
+    fit, fit_labels, test, test_labels = (read_idx(fetch(each)) for each in _sources(name, addresses, files))
     cut = len(fit) - VALIDATION[split]
     pixels, classes = _grey(fit), _classes(fit_labels)
     labels = Labels(classes[:cut], classes[cut:], _classes(test_labels))
     return Images(name, pixels[:cut], pixels[cut:], _grey(test), (fit.shape[1], fit.shape[2]), labels)
+
+
+def _sources(name: str, addresses: tuple[str, ...], files: dict[str, str]) -> list[Source]:
+    return [
+        Source(f"{name}/{file}", tuple(address + file for address in addresses), (checksum,))
+        for file, checksum in files.items()
+    ]
 
 
 def _grey(images: NDArray[np.uint8]) -> torch.Tensor:

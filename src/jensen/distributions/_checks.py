@@ -1,10 +1,12 @@
 """What the families ask of their parameters where torch's own constraints ask less."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-__all__ = ["check_floating", "check_same_event", "finite", "finite_vector"]
+__all__ = ["check_floating", "check_positive", "check_same_event", "finite", "finite_vector"]
 
 
 class _FiniteNumber(constraints.Constraint):
@@ -39,3 +41,14 @@ def check_same_event(q_shape: torch.Size, p_shape: torch.Size) -> None:
     """
     if q_shape != p_shape:
         raise ValueError(f"events have shapes {tuple(q_shape)} and {tuple(p_shape)}; a divergence needs the same")
+
+
+def check_positive(**numbers: float | Tensor) -> None:
+    """Refuse numbers that are not positive and finite; a tensor is let pass, since to look at it is to wait for it.
+
+    Raises:
+        ValueError: naming the number.
+    """
+    for name, number in numbers.items():
+        if not isinstance(number, Tensor) and not (math.isfinite(number) and number > 0):
+            raise ValueError(f"{name} is {number}; it must be positive and finite")

@@ -1,17 +1,20 @@
 """Frozen dataclasses to JSON and back, with an answer that names the entry when a file was edited by hand."""
 
 import json
+import math
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 __all__ = ["decode", "encode", "read_object"]
 
+NON_FINITE = ("inf", "-inf", "nan")
+
 
 def encode(value: Any) -> Any:
-    """A dataclass as nested dicts and lists.
+    """A dataclass as nested dicts and lists; a float that is not finite becomes the string "inf", "-inf" or "nan".
 
     Example:
         >>> from jensen.recipes import Budget
@@ -48,8 +51,8 @@ def decode(kind: Any, value: object, where: str) -> Any:
         return value
     if origin in (Union, types.UnionType):
         return _decode_union(get_args(kind), value, where)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if kind is float and (value in NON_FINITE or (isinstance(value, int) and not isinstance(value, bool))):
+        return float(cast(Any, value))
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{where} must be {getattr(kind, '__name__', kind)}, got {value!r}")
     return value
@@ -76,7 +79,7 @@ def _decode_fields(kind: Any, value: object, where: str) -> Any:
     hints = get_type_hints(kind)
     if unknown := value.keys() - hints.keys():
         raise ValueError(f"{where} has no entry {', '.join(sorted(map(repr, unknown)))}")
-    required = [field.name for field in fields(kind) if field.default is MISSING]
+    required = [field.name for field in fields(kind) if field.default is field.default_factory is MISSING]
     if missing := [name for name in required if name not in value]:
         raise ValueError(f"{where} lacks {', '.join(map(repr, missing))}")
     return kind(**{name: decode(hints[name], entry, f"{where}.{name}") for name, entry in value.items()})
@@ -108,4 +111,6 @@ def _none(value: object, where: str) -> None:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     return [_plain(entry) for entry in value] if isinstance(value, tuple) else value

@@ -20,6 +20,8 @@ __all__ = ["Audit", "audit_recipe", "problem"]
 IMAGES = 5
 """Test images whose latents are audited together."""
 
+TAKE = f"take a recipe such as discrete-vae-digits, or one of {', '.join(TOYS)}"
+
 
 def audit_recipe(
     name: str,
@@ -62,7 +64,10 @@ def problem(name: str, *, seed: int = 0) -> tuple[Cost, Distribution]:
         config, model = load_model(Path(name))
         test = build(config.recipe, seed=config.seed).test
     else:
-        experiment = build(recipes.get(name), seed=seed)
+        recipe = recipes.get(name)
+        if not isinstance(recipe, recipes.Recipe):
+            raise ValueError(f"{name} trains no autoencoder, so there are no discrete latents to audit; {TAKE}")
+        experiment = build(recipe, seed=seed)
         model, test = experiment.model, experiment.test
     return _at_outputs(model, test[:IMAGES], name)
 
@@ -70,10 +75,8 @@ def problem(name: str, *, seed: int = 0) -> tuple[Cost, Distribution]:
 def _at_outputs(model: Any, x: torch.Tensor, name: str) -> tuple[Cost, Distribution]:
     """The model's cost of its latents, and their posterior with logits of its own."""
     if not all(hasattr(model, each) for each in ("cost", "posterior", "units")):
-        toys = ", ".join(TOYS)
         raise ValueError(
-            f"{name} trains a {type(model).__name__}, which has no single layer of discrete latents to audit; take a"
-            f" recipe such as discrete-vae-digits, or one of {toys}"
+            f"{name} trains a {type(model).__name__}, which has no single layer of discrete latents to audit; {TAKE}"
         )
     model.requires_grad_(requires_grad=False)
     with torch.no_grad():

@@ -1,15 +1,19 @@
 """Every recipe by its name."""
 
 from jensen._names import pick
-from jensen.recipes import burda, digits, discrete, kingma
-from jensen.recipes.recipe import Recipe
+from jensen.recipes import bayes_by_backprop, burda, compression, digits, discrete, kingma, laplace_networks
+from jensen.recipes.kinds import AnyRecipe
 
 __all__ = ["DEFAULT", "get", "names"]
 
 DEFAULT = "iwae-digits"
 """The recipe of the demo: real images, no download, about a minute."""
 
-CATALOGUE = {recipe.name: recipe for recipe in (*digits.RECIPES, *burda.RECIPES, *kingma.RECIPES, *discrete.RECIPES)}
+AUTOENCODERS = (*digits.RECIPES, *burda.RECIPES, *kingma.RECIPES, *discrete.RECIPES)
+NETWORKS = (*bayes_by_backprop.RECIPES, *compression.RECIPES, *laplace_networks.RECIPES)
+
+EVERY: tuple[AnyRecipe, ...] = (*AUTOENCODERS, *NETWORKS)
+CATALOGUE = {recipe.name: recipe for recipe in EVERY}
 
 
 def names() -> list[str]:
@@ -22,8 +26,8 @@ def names() -> list[str]:
     return list(CATALOGUE)
 
 
-def get(name: str = DEFAULT) -> Recipe:
-    """A recipe by its name.
+def get(name: str = DEFAULT) -> AnyRecipe:
+    """A recipe by its name; its type says whether it trains an autoencoder or a network.
 
     Raises:
         ValueError: if there is no such recipe; the message suggests the nearest name.

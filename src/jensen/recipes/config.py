@@ -3,32 +3,47 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from jensen.recipes.recipe import Recipe
+from jensen._names import check_choice
+from jensen.recipes.kinds import KINDS, AnyRecipe, kind_of
 
-__all__ = ["CONFIG", "ENVIRONMENT", "EVALUATION", "METRICS", "REPORT", "Config", "check_new", "read_config", "run_name"]
+__all__ = [
+    "CONFIG",
+    "ENVIRONMENT",
+    "EVALUATION",
+    "METRICS",
+    "REPORT",
+    "Config",
+    "check_new",
+    "config_of",
+    "read_config",
+    "run_name",
+]
 
 CONFIG, ENVIRONMENT, METRICS = "config.json", "environment.json", "metrics.jsonl"
 EVALUATION, REPORT = "evaluation.json", "report.html"
 FORMAT = "jensen-run-1"
+ARTICLES = {"autoencoder": "an", "network": "a"}
+
+R = TypeVar("R", bound=AnyRecipe)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Generic[R]):
     """The recipe as it was run.
 
     Attributes:
-        recipe: with every change of the command line applied.
+        recipe: with every change of the command line applied; its type is the kind of run.
         seed: of weights, data order and noise.
-        shape: `(height, width)` or `(height, width, channels)` of an image.
+        shape: `(height, width)` or `(height, width, channels)` of an image; `(D,)` of an input that is none.
         device: where it was asked to run.
         devices: processes on each machine.
         nodes: machines.
         tensorboard: whether event files are written.
     """
 
-    recipe: Recipe
+    recipe: R
     seed: int
     shape: tuple[int, ...]
     device: str = "auto"
@@ -40,6 +55,7 @@ class Config:
         """The text of `config.json`."""
         entries = {
             "format": FORMAT,
+            "kind": kind_of(self.recipe),
             "seed": self.seed,
             "image_shape": list(self.shape),
             "device": self.device,
@@ -51,7 +67,7 @@ class Config:
         return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
 
     @staticmethod
-    def from_json(text: str) -> "Config":
+    def from_json(text: str) -> "Config[Any]":
         """What `to_json` wrote.
 
         Raises:
@@ -69,8 +85,10 @@ class Config:
             raise ValueError(f"it is no JSON: line {error.lineno}, {error.msg}") from None
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(f'it must be an object with "format": "{FORMAT}"')
+        kind = content.get("kind", "autoencoder")
+        check_choice("kind", kind, KINDS)
         return Config(
-            recipe=Recipe.from_json(content.get("recipe")),
+            recipe=KINDS[kind].from_json(content.get("recipe")),
             seed=_entry(content, "seed", int),
             shape=tuple(_entry(content, "image_shape", list)),
             device=_entry(content, "device", str),
@@ -80,7 +98,7 @@ class Config:
         )
 
 
-def read_config(run: Path) -> Config:
+def read_config(run: Path) -> Config[Any]:
     """The configuration of a run folder.
 
     Raises:
@@ -103,6 +121,20 @@ def read_config(run: Path) -> Config:
         return Config.from_json(text)
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}; restore it, or fit again with --overwrite") from None
+
+
+def config_of(run: Path, kind: type[R]) -> Config[R]:
+    """The configuration of a run folder of one kind of recipe, `Recipe` or `NetworkRecipe`.
+
+    Raises:
+        ValueError: if there is none, as `read_config` says, or the run is of another kind.
+    """
+    config = read_config(run)
+    if not isinstance(config.recipe, kind):
+        found, wanted = kind_of(config.recipe), next(name for name, each in KINDS.items() if each is kind)
+        advice = f"this takes runs of {ARTICLES[wanted]} {wanted}"
+        raise ValueError(f"{run} is a run of {config.recipe.name}, which trains {ARTICLES[found]} {found}; {advice}")
+    return config
 
 
 def check_new(run: Path, *, overwrite: bool) -> None:

@@ -4,6 +4,8 @@ from jensen.recipes.recipe import Paper
 
 __all__ = [
     "AEVB",
+    "BAYESIAN_COMPRESSION",
+    "BAYES_BY_BACKPROP",
     "BIRKHOFF",
     "BRIDGE",
     "CONTINUOUS_BERNOULLI",
@@ -14,12 +16,15 @@ __all__ = [
     "FEEDFORWARD",
     "FRIEL",
     "IWAE",
+    "LAPLACE_REDUX",
     "MULTINEST",
     "NEAL_SLICE",
     "NINETEEN",
+    "PROBABILISTIC_BACKPROPAGATION",
     "RAO_BLACKWELL",
     "REBAR",
     "ROSENBROCK",
+    "SPARSE_VD",
     "TURTLES",
     "TUTORIAL",
     "WITHOUT_REPLACEMENT",
@@ -126,4 +131,31 @@ DEBIASING = Paper(
     "Nowozin",
     2018,
     "https://openreview.net/forum?id=HyZoi-WRb",
+)
+BAYES_BY_BACKPROP = Paper(
+    "Weight Uncertainty in Neural Networks",
+    "Blundell, Cornebise, Kavukcuoglu & Wierstra",
+    2015,
+    "https://arxiv.org/abs/1505.05424v2",
+)
+SPARSE_VD = Paper(
+    "Variational Dropout Sparsifies Deep Neural Networks",
+    "Molchanov, Ashukha & Vetrov",
+    2017,
+    "https://arxiv.org/abs/1701.05369v3",
+)
+BAYESIAN_COMPRESSION = Paper(
+    "Bayesian Compression for Deep Learning", "Louizos, Ullrich & Welling", 2017, "https://arxiv.org/abs/1705.08665v4"
+)
+PROBABILISTIC_BACKPROPAGATION = Paper(
+    "Probabilistic Backpropagation for Scalable Learning of Bayesian Neural Networks",
+    "Hernandez-Lobato & Adams",
+    2015,
+    "https://arxiv.org/abs/1502.05336v2",
+)
+LAPLACE_REDUX = Paper(
+    "Laplace Redux - Effortless Bayesian Deep Learning",
+    "Daxberger, Kristiadi, Immer, Eschenhagen, Bauer & Hennig",
+    2021,
+    "https://arxiv.org/abs/2106.14806v3",
 )

@@ -27,17 +27,18 @@ class Paper:
 
 @dataclass(frozen=True)
 class Published:
-    """A number from the literature: what it measures, its value in nats, its source, active units where given."""
+    """A number from the literature: what it measures, its value, its source, what is left active, and its unit."""
 
     what: str
     value: float
     source: str
     active: str = ""
+    unit: str = "nats"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A number of ours: what it measures, its value and standard error in nats, and all that went into it."""
+    """A number of ours: what it measures, its value and standard error, all that went into it, and its unit."""
 
     what: str
     value: float
@@ -48,6 +49,7 @@ class Measured:
     seed: int
     date: str
     active: str = ""
+    unit: str = "nats"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from pathlib import Path
 from jensen.recipes import evidences, studies
 from jensen.recipes.catalogue import get, names
 from jensen.recipes.evidence_recipe import EvidenceRecipe
+from jensen.recipes.kinds import AnyRecipe
+from jensen.recipes.network_recipe import NetworkRecipe
 from jensen.recipes.recipe import Measured, Published, Recipe
 from jensen.recipes.study import Study
 
@@ -18,17 +20,20 @@ __all__ = ["markdown", "rows"]
 LEAD = """# Reproductions
 
 This page is written by `python -m jensen.recipes.reproductions` from the recipes in `jensen.recipes`; a test holds the
-two together. All values of recipes are in nats per image. NLL is the negative log-likelihood by 5,000 importance
-samples, lower is better; ELBO is the evidence lower bound, higher is better. An error is one standard error over the
-test images. *k* is the number of draws that a model was trained with; it is always evaluated with 5,000. In brackets
-stand active units, layer by layer. Published numbers are quoted as they are usually given, not copied from the papers
-themselves. Train a recipe with `jensen fit NAME`, measure it with `jensen evaluate runs/NAME`. Then come
-studies: each says what its numbers are, an error is one standard error over its repetitions, and `jensen run NAME`
-measures them. The sections at the end are log-evidences in nats, each beside its exact value, as `jensen evidence NAME`
-estimates them.
+two together. Values without a unit are in nats per image or datum. NLL is the negative log-likelihood, of autoencoders
+by 5,000 importance samples, lower is better; ELBO is the evidence lower bound, higher is better. An error is one
+standard error over the test data. *k* is the number of draws that an autoencoder was trained with; it is always
+evaluated with 5,000. In brackets stand its active units, layer by layer, and of a network what is left of it after
+pruning. Published numbers are quoted as they are usually given, not copied from the papers themselves. Train a recipe
+with `jensen fit NAME`, measure it with `jensen evaluate runs/NAME`. Then come studies: each says what its numbers are,
+an error is one standard error over its repetitions, and `jensen run NAME` measures them. The sections at the end are
+log-evidences in nats, each beside its exact value, as `jensen evidence NAME` estimates them.
 """
 COLUMNS = ("what", "published", "source", "measured", "how")
 MISSING = "not measured yet"
+
+FORMS = {"%": ".2f", "x": ".0f", "": ".4g"}
+SIGNS = {"%": " %", "x": "x"}
 
 
 def markdown() -> str:
@@ -46,7 +51,7 @@ def markdown() -> str:
     return "\n".join([LEAD, *sections])
 
 
-def rows(recipe: Recipe | Study | EvidenceRecipe) -> list[tuple[str, ...]]:
+def rows(recipe: AnyRecipe | Study | EvidenceRecipe) -> list[tuple[str, ...]]:
     """The cells of a table: published numbers beside ours, "not measured yet" where there is none.
 
     Example:
@@ -56,9 +61,9 @@ def rows(recipe: Recipe | Study | EvidenceRecipe) -> list[tuple[str, ...]]:
     return list(_rows(recipe))
 
 
-def _rows(recipe: Recipe | Study | EvidenceRecipe) -> Iterator[tuple[str, ...]]:
-    is_study = not isinstance(recipe, Recipe)
-    form = ".2f" if isinstance(recipe, Recipe) else recipe.form
+def _rows(recipe: AnyRecipe | Study | EvidenceRecipe) -> Iterator[tuple[str, ...]]:
+    is_study = not isinstance(recipe, Recipe | NetworkRecipe)
+    form = ".2f" if isinstance(recipe, Recipe | NetworkRecipe) else recipe.form
     whats = [entry.what for entry in recipe.published] + [entry.what for entry in recipe.measured]
     for what in dict.fromkeys(whats):
         published = [entry for entry in recipe.published if entry.what == what]
@@ -74,12 +79,17 @@ def _rows(recipe: Recipe | Study | EvidenceRecipe) -> Iterator[tuple[str, ...]]:
 
 
 def _published(entry: Published, form: str) -> tuple[str, str]:
-    return f"{entry.value:{form}}{_active(entry.active)}", entry.source
+    return f"{_with_unit(entry.value, entry.unit, form)}{_active(entry.active)}", entry.source
 
 
 def _measured(entry: Measured, form: str) -> str:
-    error = f" ± {entry.error:{form}}" if entry.error else ""
-    return f"{entry.value:{form}}{error}{_active(entry.active)}"
+    error = f" ± {entry.error:{FORMS.get(entry.unit, form)}}" if entry.error else ""
+    return f"{_with_unit(entry.value, entry.unit, form, error)}{_active(entry.active)}"
+
+
+def _with_unit(value: float, unit: str, form: str, error: str = "") -> str:
+    """The number as its unit is usually written; nats are not named."""
+    return f"{value:{FORMS.get(unit, form)}}{error}{SIGNS.get(unit, '')}"
 
 
 def _how(entry: Measured) -> str:
@@ -90,21 +100,39 @@ def _active(units: str) -> str:
     return f" ({units})" if units else ""
 
 
-def _section(recipe: Recipe) -> str:
-    sizes, data, optimizer, budget = recipe.model, recipe.data, recipe.optimizer, recipe.budget
-    pixels = "left grey" if data.binarization == "grey" else f"binarised ({data.binarization})"
-    numbers = (
-        f"Model `{sizes.kind}` {sizes}, {sizes.likelihood.replace('_', ' ')} pixels; data `{data.name}`, "
-        f"split `{data.split}`, {pixels}; objective `{recipe.objective}` with {_draws(recipe.objective.samples)}; "
-        f"Adam, learning rate {optimizer.learning_rate:g}, {optimizer.schedule} schedule; batch {budget.batch_size}, "
-        f"{budget.epochs:,} epochs."
-    )
+def _section(recipe: AnyRecipe) -> str:
+    numbers = _network_numbers(recipe) if isinstance(recipe, NetworkRecipe) else _model_numbers(recipe)
     paper = f"[{recipe.paper}]({recipe.paper.url})"
     differs = "\n".join(f"- {sentence}" for sentence in recipe.differs)
     parts = [f"## `{recipe.name}`\n", f"{recipe.title}. {paper}.\n", f"{numbers}\n"]
     if differs:
         parts.append(f"Differs from the paper:\n\n{differs}\n")
     return "\n".join([*parts, _table(rows(recipe)) or "No published number to compare with, and not measured yet.\n"])
+
+
+def _network_numbers(recipe: NetworkRecipe) -> str:
+    data, optimizer, budget, noise = recipe.data, recipe.optimizer, recipe.budget, recipe.noise
+    scale = "" if data.scale == 1 else f", grey levels times {data.scale:.4g}"
+    targets = "classes" if noise.kind == "categorical" else f"Gaussian targets, scale {noise.scale}"
+    rise = f", from epoch {optimizer.kl_start:g} to {optimizer.kl_end:g} rising" if optimizer.kl_end else ""
+    kl = f"; KL weights {optimizer.kl_weights}{rise}" if recipe.weights.random else ""
+    return (
+        f"Network {recipe.network}, {recipe.network.activation}, {targets}; {recipe.weights}; data `{data.name}`, "
+        f"split `{data.split}`{scale}{kl}; Adam, learning rate {optimizer.learning_rate:g}, {optimizer.schedule} "
+        f"schedule; batch {budget.batch_size}, {budget.epochs:,} epochs; {budget.evaluation_samples} draws of the "
+        "weights at test."
+    )
+
+
+def _model_numbers(recipe: Recipe) -> str:
+    sizes, data, optimizer, budget = recipe.model, recipe.data, recipe.optimizer, recipe.budget
+    pixels = "left grey" if data.binarization == "grey" else f"binarised ({data.binarization})"
+    return (
+        f"Model `{sizes.kind}` {sizes}, {sizes.likelihood.replace('_', ' ')} pixels; data `{data.name}`, "
+        f"split `{data.split}`, {pixels}; objective `{recipe.objective}` with {_draws(recipe.objective.samples)}; "
+        f"Adam, learning rate {optimizer.learning_rate:g}, {optimizer.schedule} schedule; batch {budget.batch_size}, "
+        f"{budget.epochs:,} epochs."
+    )
 
 
 def _study(study: Study) -> str:

@@ -1,13 +1,6 @@
 """Runs: a recipe trained into a folder, taken up again, loaded and measured. Importing this imports torch."""
 
-import json
-import os
-import platform
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable
 from math import prod
 from pathlib import Path
 from typing import Any, cast
@@ -15,11 +8,11 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-import jensen
 from jensen.evaluation import Evaluation, evaluate
 from jensen.recipes.build import Experiment, build, make_model
-from jensen.recipes.config import CONFIG, ENVIRONMENT, EVALUATION, METRICS, REPORT, Config, check_new, read_config
-from jensen.recipes.recipe import Objective, Optimizer
+from jensen.recipes.config import EVALUATION, Config, config_of
+from jensen.recipes.machine import choose_device, environment, is_first_process, make_folder, threads
+from jensen.recipes.recipe import Objective, Optimizer, Recipe
 from jensen.training import (
     Adam,
     Burda,
@@ -37,7 +30,9 @@ from jensen.training import (
 )
 
 __all__ = [
+    "DATUM",
     "begin",
+    "build",
     "check_method",
     "choose_device",
     "environment",
@@ -59,14 +54,16 @@ OBJECTIVES: dict[str, Callable[[Objective], Any]] = {
     "resampled": lambda objective: Resampled(objective.samples),
     "estimated": lambda objective: Estimated(objective.method, objective.samples, dict(objective.options)),
 }
+DATUM = "image"
+"""What a bound of such a run is per."""
+
 CHECKPOINTS, CHECKPOINT_SECONDS = 100, 60.0
 """A run is put away so many times, and at least once in so many seconds."""
 
 KS = (1, 5, 50, 500, 5000)
-PACKAGES = ("jensen", "torch", "numpy", "lightning-fabric", "safetensors", "scikit-learn", "matplotlib")
 
 
-def begin(run: Path, config: Config, *, overwrite: bool = False) -> None:
+def begin(run: Path, config: Config[Recipe], *, overwrite: bool = False) -> None:
     """Make the run folder and write down what will happen in it and where.
 
     Raises:
@@ -74,20 +71,10 @@ def begin(run: Path, config: Config, *, overwrite: bool = False) -> None:
         OSError: if it cannot be written.
     """
     make_objective(config.recipe.objective)
-    check_new(run, overwrite=overwrite)
-    for folder in ("checkpoints", "figures", "tensorboard"):
-        shutil.rmtree(run / folder, ignore_errors=True)
-    for name in (METRICS, EVALUATION, REPORT):
-        (run / name).unlink(missing_ok=True)
-    run.mkdir(parents=True, exist_ok=True)
-    (run / CONFIG).write_text(config.to_json(), encoding="utf-8")
-    with threads(config.recipe.threads):
-        found = environment(choose_device(config.device))
-    found["started"] = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    (run / ENVIRONMENT).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    make_folder(run, config, overwrite=overwrite)
 
 
-def check_method(config: Config, experiment: Experiment) -> None:
+def check_method(config: Config[Recipe], experiment: Experiment) -> None:
     """See to it that the objective's estimator takes the model's draws, by one gradient at two images.
 
     Raises:
@@ -106,7 +93,7 @@ def check_method(config: Config, experiment: Experiment) -> None:
 
 def train(
     run: Path,
-    config: Config,
+    config: Config[Recipe],
     experiment: Experiment,
     *,
     resume: bool = False,
@@ -123,7 +110,9 @@ def train(
         return _fit(run, config, experiment, resume=resume, device=device, progress=progress)
 
 
-def _fit(run: Path, config: Config, experiment: Experiment, *, resume: bool, device: str, progress: bool) -> History:
+def _fit(
+    run: Path, config: Config[Recipe], experiment: Experiment, *, resume: bool, device: str, progress: bool
+) -> History:
     recipe, budget = config.recipe, config.recipe.budget
     optimizer = recipe.optimizer
     return fit(
@@ -154,13 +143,13 @@ def _fit(run: Path, config: Config, experiment: Experiment, *, resume: bool, dev
     )
 
 
-def load_model(run: Path, *, device: str = "cpu") -> tuple[Config, nn.Module]:
+def load_model(run: Path, *, device: str = "cpu") -> tuple[Config[Recipe], nn.Module]:
     """The trained model of a run, its averaged weights where the recipe asks for them, in evaluation mode.
 
     Raises:
         ValueError: if the folder, its configuration or its newest checkpoint is missing or damaged.
     """
-    config = read_config(run)
+    config = config_of(run, Recipe)
     model = make_model(config.recipe.model, prod(config.shape), objective=config.recipe.objective)
     load_weights(model, run, averaged=config.recipe.optimizer.ema is not None)
     return config, model.to(choose_device(device)).eval()
@@ -229,11 +218,6 @@ def load_evaluation(run: Path) -> Evaluation | None:
         raise ValueError(f"{path} is damaged: {error}; `jensen evaluate {run}` writes it anew") from None
 
 
-def is_first_process() -> bool:
-    """Whether this process is the one that writes and speaks, where a launcher started several."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
-
-
 def make_objective(objective: Objective) -> Any:
     """The callable that training ascends.
 
@@ -259,76 +243,3 @@ def make_schedule(optimizer: Optimizer, *, epochs: int) -> Constant | Burda | Co
     if optimizer.schedule == "cosine":
         return Cosine(optimizer.learning_rate, epochs=epochs)
     return Constant(optimizer.learning_rate)
-
-
-def choose_device(name: str) -> str:
-    """`cpu`, `cuda` or `mps`; `auto` is the best that is there.
-
-    Raises:
-        ValueError: if the device is unknown or not there.
-
-    Example:
-        >>> choose_device("tpu")
-        Traceback (most recent call last):
-        ValueError: unknown device 'tpu'; choose one of: auto, cpu, cuda, mps
-    """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return next(device for device, found in there.items() if found)
-    if name not in there:
-        raise ValueError(f"unknown device {name!r}; choose one of: auto, cpu, cuda, mps")
-    if not there[name]:
-        raise ValueError(f"torch {torch.__version__} finds no {name} device here; use --device cpu or auto")
-    return name
-
-
-def environment(device: str) -> dict[str, Any]:
-    """The machine and the versions that a result came from.
-
-    Example:
-        >>> sorted(environment("cpu"))
-        ['device', 'packages', 'platform', 'python', 'threads']
-    """
-    names = {"cpu": f"{_cpu()}, {os.cpu_count()} logical cores", "mps": f"{_cpu()}, GPU by Metal"}
-    return {
-        "device": names[device] if device in names else torch.cuda.get_device_name(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "packages": {name: _version(name) for name in PACKAGES},
-    }
-
-
-@contextmanager
-def threads(count: int | None) -> Iterator[None]:
-    """So many CPU threads inside, as many as before outside; None changes nothing.
-
-    Example:
-        >>> with threads(1):
-        ...     print(torch.get_num_threads())
-        1
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(before if count is None else count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()
-
-
-def _version(package: str) -> str:
-    if package == "jensen":
-        return jensen.__version__
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from jensen.recipes.build import Experiment, build
 from jensen.recipes.config import Config
+from jensen.recipes.recipe import Recipe
 from jensen.recipes.running import load_model
 from jensen.report import html, pictures
 from jensen.report.sections import figure
@@ -60,7 +61,7 @@ def write_samples(
     return picture, numbers
 
 
-def image_sections(run: Path, config: Config, model: Any, *, seed: int) -> Iterator[str]:
+def image_sections(run: Path, config: Config[Recipe], model: Any, *, seed: int) -> Iterator[str]:
     """Samples, and test images beside their reconstructions."""
     drawn = to_images(_draw(config, model, n=SAMPLES, seed=seed), config.shape)
     about = ABOUT_SAMPLES if hasattr(model, "sample") else ABOUT_COMPLETIONS
@@ -111,7 +112,7 @@ def _compare(experiment: Experiment, model: Any, seed: int) -> tuple[Tensor, int
     return band, columns, len(rows)
 
 
-def _draw(config: Config, model: Any, *, n: int, seed: int) -> Tensor:
+def _draw(config: Config[Recipe], model: Any, *, n: int, seed: int) -> Tensor:
     """Images from nothing, or from a half where the model starts from one."""
     with _seeded(seed):
         if hasattr(model, "sample"):
@@ -140,6 +141,6 @@ def to_images(flat: Tensor, shape: tuple[int, ...]) -> NDArray[np.float32]:
     return images
 
 
-def _ink(config: Config) -> bool:
+def _ink(config: Config[Recipe]) -> bool:
     """Whether pixels are ink on paper, black or white."""
     return config.recipe.model.likelihood == "bernoulli"

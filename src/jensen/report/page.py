@@ -3,10 +3,13 @@
 from pathlib import Path
 
 from jensen.evaluation import Evaluation
-from jensen.recipes.config import REPORT, Config
+from jensen.recipes.config import REPORT, Config, read_config
+from jensen.recipes.network_recipe import NetworkRecipe
+from jensen.recipes.recipe import Recipe
 from jensen.recipes.running import load_evaluation, load_model
 from jensen.report import html
 from jensen.report.images import image_sections
+from jensen.report.network_page import write_network_report
 from jensen.report.sections import configuration, environment, latent_units, likelihood, published, training
 from jensen.report.words import duration, number
 from jensen.training import EpochRecord, read_records
@@ -28,6 +31,8 @@ def write_report(run: Path, *, seed: int = 0, device: str = "cpu") -> Path:
     Raises:
         ValueError: if the run cannot be loaded.
     """
+    if isinstance(read_config(run).recipe, NetworkRecipe):
+        return write_network_report(run, seed=seed, device=device)
     config, model = load_model(run, device=device)
     records, evaluation = read_records(run), load_evaluation(run)
     sections = [
@@ -44,7 +49,7 @@ def write_report(run: Path, *, seed: int = 0, device: str = "cpu") -> Path:
     return path
 
 
-def _lead(config: Config, records: list[EpochRecord], evaluation: Evaluation | None) -> str:
+def _lead(config: Config[Recipe], records: list[EpochRecord], evaluation: Evaluation | None) -> str:
     recipe = config.recipe
     title = recipe.title.partition(":")[0]
     sentences = [f"{title}; data {recipe.data.name}, trained with k = {recipe.objective.samples}."]

@@ -85,8 +85,8 @@ def _mosaic(tiles: NDArray[np.uint8], columns: int, rows_in_band: int, theme: Th
     return mosaic
 
 
-def learning_curve(series: Sequence[Series], *, theme: Theme = LIGHT) -> Figure:
-    """The bound in nats against epochs.
+def learning_curve(series: Sequence[Series], *, datum: str = "image", theme: Theme = LIGHT) -> Figure:
+    """The bound in nats per datum against epochs.
 
     The vertical axis shows all but the first twentieth of the epochs in full; a steep beginning may leave it below.
 
@@ -107,7 +107,7 @@ def learning_curve(series: Sequence[Series], *, theme: Theme = LIGHT) -> Figure:
     _show_the_end(axes, series)
     _label_ends(axes, series, colours)
     axes.set_xlabel("epoch", color=theme.muted, fontsize=9)
-    axes.set_ylabel("bound, nats per image", color=theme.muted, fontsize=9)
+    axes.set_ylabel(f"bound, nats per {datum}", color=theme.muted, fontsize=9)
     return figure
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from jensen.evaluation import Evaluation
 from jensen.recipes.config import ENVIRONMENT, Config
+from jensen.recipes.recipe import Recipe
 from jensen.report import html, pictures
 from jensen.report.pictures import Series
 from jensen.report.tables import BOUND_COLUMNS, active_units, bounds_rows
@@ -28,8 +29,9 @@ ABOUT_BARS = (
     "More samples tighten the bound. Bars, where they are large enough to see, are one Monte Carlo standard error."
 )
 ABOUT_CURVE = (
-    "The bound that training ascends: its mean over each epoch's training images, and on the validation images."
+    "The bound that training ascends: its mean over each epoch's training {data}, and on the validation {data}."
 )
+PLURALS = {"image": "images", "datum": "data"}
 ABOUT_UNITS = (
     "What each unit knows of an image: its divergence from its prior, mean over the test images. A unit is active "
     "where its posterior mean varies over the images by more than {threshold:g}; inactive ones are pale."
@@ -64,7 +66,7 @@ def likelihood(run: Path, evaluation: Evaluation | None) -> Iterator[str]:
     )
 
 
-def published(config: Config, evaluation: Evaluation | None) -> Iterator[str]:
+def published(config: Config[Recipe], evaluation: Evaluation | None) -> Iterator[str]:
     """What others got, and this run beside it; nothing where nobody did."""
     recipe = config.recipe
     if not recipe.published:
@@ -78,7 +80,7 @@ def published(config: Config, evaluation: Evaluation | None) -> Iterator[str]:
     yield html.section("Published numbers", *blocks)
 
 
-def training(run: Path, records: list[EpochRecord]) -> Iterator[str]:
+def training(run: Path, records: list[EpochRecord], *, datum: str = "image") -> Iterator[str]:
     """The learning curve and where it ended."""
     if not records:
         yield html.section("Training", html.paragraph("No epoch was finished yet."))
@@ -93,7 +95,7 @@ def training(run: Path, records: list[EpochRecord]) -> Iterator[str]:
         ("epochs", f"{last.epoch:,}"),
         ("steps", f"{last.step:,}"),
         ("time", duration(sum(r.seconds for r in records))),
-        ("images per second", f"{rates[len(rates) // 2]:,.0f} in the median epoch"),
+        (f"{PLURALS[datum]} per second", f"{rates[len(rates) // 2]:,.0f} in the median epoch"),
         ("last training bound", f"{number(last.bound)} nats"),
     ]
     if validated:
@@ -101,9 +103,9 @@ def training(run: Path, records: list[EpochRecord]) -> Iterator[str]:
     curve = figure(
         run,
         "learning-curve",
-        lambda theme: pictures.learning_curve(series, theme=theme),
+        lambda theme: pictures.learning_curve(series, datum=datum, theme=theme),
         alt="The bound against epochs",
-        caption=ABOUT_CURVE,
+        caption=ABOUT_CURVE.format(data=PLURALS[datum]),
     )
     yield html.section("Training", curve, html.definition_list(facts))
 
@@ -124,7 +126,7 @@ def latent_units(run: Path, evaluation: Evaluation | None) -> Iterator[str]:
     yield html.section("Latent units", bars)
 
 
-def configuration(config: Config) -> str:
+def configuration(config: Config[Any]) -> str:
     """All that the run was told."""
     return html.section("Configuration", html.definition_list(config_entries(config)))
 

@@ -6,12 +6,29 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from jensen.evaluation import BoundEstimate, Evaluation
+from jensen.recipes.network_results import NetworkEvaluation
+from jensen.report.network_tables import network_tables
 from jensen.report.words import number
 
-__all__ = ["active_units", "bound_name", "bounds_rows", "entries", "evaluation_table"]
+__all__ = ["active_units", "bound_name", "bounds_rows", "entries", "evaluation_table", "evaluation_tables"]
 
 BOUND_COLUMNS = ("bound", "k", "nats", "std. error", "Monte Carlo error")
 NAMES = {"elbo": "ELBO", "iwae": "IWAE", "jackknife": "jackknife", "block_jackknife": "jackknife, blocks"}
+
+
+def evaluation_tables(evaluation: Evaluation | NetworkEvaluation) -> list[Table]:
+    """The tables of whatever was evaluated.
+
+    Args:
+        evaluation: of an autoencoder or of a network.
+
+    Example:
+        >>> [table.row_count for table in evaluation_tables(Evaluation((BoundEstimate("elbo", 1, -90.0, 0.5, 0.01),)))]
+        [1]
+    """
+    if isinstance(evaluation, NetworkEvaluation):
+        return network_tables(evaluation)
+    return [evaluation_table(evaluation)]
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:

@@ -1,8 +1,11 @@
 """Numbers and recipes as people say them."""
 
 import math
+from typing import Any
 
 from jensen.recipes.config import Config
+from jensen.recipes.kinds import AnyRecipe
+from jensen.recipes.network_recipe import NetworkRecipe
 from jensen.recipes.recipe import Recipe
 
 __all__ = ["config_entries", "duration", "number", "recipe_entries"]
@@ -31,27 +34,51 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def recipe_entries(recipe: Recipe) -> list[tuple[str, str]]:
+def recipe_entries(recipe: AnyRecipe) -> list[tuple[str, str]]:
     """A recipe in a few names and values, for a terminal and for a page.
 
     Example:
         >>> from jensen import recipes
         >>> recipe_entries(recipes.get("iwae2-mnist"))[1]
         ('model', 'iwae, 200-200-100 / 100-100-50, bernoulli pixels')
+        >>> recipe_entries(recipes.get("sparse-vd-mnist"))[1]
+        ('network', '300-100, relu')
     """
-    data, budget = recipe.data, recipe.budget
+    budget = recipe.budget
     limit = "" if budget.images is None else f", the first {budget.images} of every split"
+    entries = _network_entries(recipe, limit) if isinstance(recipe, NetworkRecipe) else _model_entries(recipe, limit)
+    return [*entries, ("training", f"{budget.epochs:,} epochs in batches of {budget.batch_size}")]
+
+
+def _network_entries(recipe: NetworkRecipe, limit: str) -> list[tuple[str, str]]:
+    data, weights, optimizer = recipe.data, recipe.weights, recipe.optimizer
+    scale = "" if data.scale == 1 else f", grey levels times {data.scale:.4g}"
+    noise = recipe.noise.kind if recipe.noise.kind == "categorical" else f"gaussian, scale {recipe.noise.scale}"
+    entries = [
+        ("data", f"{data.name}, split {data.split}{scale}{limit}"),
+        ("network", f"{recipe.network}, {recipe.network.activation}"),
+        ("weights", f"{weights}"),
+        ("targets", noise),
+    ]
+    if weights.random:
+        draws = "1 draw" if weights.samples == 1 else f"{weights.samples} draws"
+        rise = f", rising from epoch {optimizer.kl_start:g} to {optimizer.kl_end:g}" if optimizer.kl_end else ""
+        entries.append(("objective", f"free energy, {draws}; KL weights {optimizer.kl_weights}{rise}"))
+    return entries
+
+
+def _model_entries(recipe: Recipe, limit: str) -> list[tuple[str, str]]:
+    data = recipe.data
     pixels = "left grey" if data.binarization == "grey" else f"binarised ({data.binarization})"
     samples = "1 sample" if recipe.objective.samples == 1 else f"{recipe.objective.samples} samples"
     return [
         ("data", f"{data.name}, split {data.split}, {pixels}{limit}"),
         ("model", f"{recipe.model.kind}, {recipe.model}, {recipe.model.likelihood.replace('_', ' ')} pixels"),
         ("objective", f"{recipe.objective}, {samples}"),
-        ("training", f"{budget.epochs:,} epochs in batches of {budget.batch_size}"),
     ]
 
 
-def config_entries(config: Config) -> list[tuple[str, str]]:
+def config_entries(config: Config[Any]) -> list[tuple[str, str]]:
     """All that a run was told, for the end of a page."""
     recipe, optimizer = config.recipe, config.recipe.optimizer
     step = f"Adam, learning rate {optimizer.learning_rate:g} ({optimizer.schedule})"

@@ -2,19 +2,21 @@
 
 from jensen.training.checkpoints import Checkpoint, CheckpointError, checkpoint_path, latest, load, load_weights
 from jensen.training.estimated import Estimated
+from jensen.training.free_energy import FreeEnergy
 from jensen.training.interruption import Interrupted
 from jensen.training.loop import History, fit
 from jensen.training.nonfinite import NonFiniteError
 from jensen.training.objectives import DoublyReparameterized, ImportanceWeighted, Renyi, Resampled, Variational
 from jensen.training.optimizers import Adam
 from jensen.training.records import EpochRecord, read_records
-from jensen.training.schedules import Burda, Constant, Cosine, Linear
+from jensen.training.schedules import BlundellWeights, Burda, Constant, Cosine, Linear, Product
 from jensen.training.seeds import derived_seed, epoch_order, isolated
 from jensen.training.settings import describe
 from jensen.training.stepper import Stepper
 
 __all__ = [
     "Adam",
+    "BlundellWeights",
     "Burda",
     "Checkpoint",
     "CheckpointError",
@@ -23,11 +25,13 @@ __all__ = [
     "DoublyReparameterized",
     "EpochRecord",
     "Estimated",
+    "FreeEnergy",
     "History",
     "ImportanceWeighted",
     "Interrupted",
     "Linear",
     "NonFiniteError",
+    "Product",
     "Renyi",
     "Resampled",
     "Stepper",

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from jensen._contracts import Indexable
 from jensen.training.checkpoints import CheckpointError, latest
 from jensen.training.devices import connect, disconnect, place
+from jensen.training.free_energy import FreeEnergy
 from jensen.training.interruption import Interrupted
 from jensen.training.nonfinite import NonFiniteError
 from jensen.training.optimizers import Adam, OptimizerFactory
 from jensen.training.records import EpochRecord
 from jensen.training.run import Run
-from jensen.training.schedules import Constant, Schedule, as_schedule
+from jensen.training.schedules import BlundellWeights, Constant, Product, Schedule, as_schedule
 from jensen.training.seeds import NOISE, derived_seed, isolated
 from jensen.training.settings import Settings
 from jensen.training.stepper import Stepper, takes_kl_weight
@@ -85,7 +86,7 @@ def fit(
     Args:
         model: trained in place.
         objective: `(model, x, *, kl_weight=1.0) -> (B,)` or `(model, x) -> (B,)`, a bound in nats.
-        data: a tensor `(N, *event)`, or anything with `len(data)` and `data[index]`.
+        data: a tensor `(N, *event)`, `Pairs`, or anything with `len(data)` and `data[index]`.
         epochs: passes over the data, counted from the very beginning also after a resume.
         batch_size: data in a step, over all processes together; the last batch of an epoch may be smaller.
         learning_rate: a number or a schedule of the progress in epochs.
@@ -137,6 +138,7 @@ def fit(
         checkpoint_every=checkpoint_every, checkpoint_seconds=checkpoint_seconds,
     )  # fmt: skip
     _check_kl_weight(settings)
+    _check_sizes(settings, len(data))
     folder = Path(out) if out is not None else None
     start = _starting_point(folder, resume, tensorboard)
     check_data(model, data)
@@ -217,3 +219,17 @@ def _check_kl_weight(settings: Settings) -> None:
         raise ValueError(
             "kl_weight needs an objective with the argument kl_weight: (model, x, *, kl_weight=1.0) -> (B,)"
         )
+
+
+def _check_sizes(settings: Settings, data: int) -> None:
+    """Refuse numbers of data or of minibatches that are not this run's: the KL would count too much or too little."""
+    objective = settings.objective
+    if isinstance(objective, FreeEnergy) and objective.data != data > 0:
+        raise ValueError(f"the objective is that of data={objective.data}, but there are {data}; give their number")
+    batches, schedules = -(-data // settings.batch_size), [settings.kl_weight]
+    while schedules:
+        schedule = schedules.pop()
+        if isinstance(schedule, Product):
+            schedules += [schedule.first, schedule.second]
+        if isinstance(schedule, BlundellWeights) and schedule.batches != batches > 0:
+            raise ValueError(f"{schedule} does not fit an epoch of {batches} minibatches; give batches={batches}")

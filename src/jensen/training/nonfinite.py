@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from jensen._contracts import LogWeights
+from jensen._contracts import LogWeights, Pairs
 
-__all__ = ["NonFiniteError", "diagnose", "not_finite_parameter"]
+__all__ = ["NonFiniteError", "diagnose", "not_finite_data", "not_finite_parameter"]
 
 TERMS = ("log_likelihood", "log_prior", "log_posterior")
 
@@ -18,8 +18,8 @@ class NonFiniteError(ArithmeticError):
 
     Attributes:
         what: what was not finite: the bound, the gradient's norm, a parameter.
-        term: the first thing found that is not finite: `data`, a parameter by name, or one or more of `log_likelihood`,
-            `log_prior`, `log_posterior`.
+        term: the first thing found that is not finite: `data`, `inputs` or `targets`, a parameter by name, or one or
+            more of `log_likelihood`, `log_prior`, `log_posterior`.
         epoch: the epoch under way, from 1; None outside a run.
         batch: index of the batch in that epoch, from 0; None outside a run.
         checkpoint: the last good checkpoint; None where nothing was saved.
@@ -41,20 +41,20 @@ class NonFiniteError(ArithmeticError):
 
 
 @torch.no_grad()
-def diagnose(model: nn.Module, x: Tensor, *, samples: int = 1) -> str | None:
+def diagnose(model: nn.Module, x: Tensor | Pairs, *, samples: int = 1) -> str | None:
     """Find what is not finite: data, parameters, or a term of the log-weights; None where all of them are finite.
 
     Args:
         model: with `log_weights`, where its terms are to be told apart.
-        x: the batch, `(B, *event)`.
+        x: the batch, `(B, *event)` or `Pairs`.
         samples: draws for each datum. With the generators in the state of the failed step these are its draws.
 
     Example:
         >>> diagnose(nn.Linear(2, 1), torch.tensor([[0.0, torch.nan], [0.0, 1.0]]))
         'data (1 of 2 in the batch)'
     """
-    if count := _data_with_nan(x):
-        return f"data ({count} of {len(x)} in the batch)"
+    if found := not_finite_data(x):
+        return f"{found[0]} ({found[1]} of {len(x)} in the batch)"
     if name := not_finite_parameter(model):
         return f"parameter {name!r}"
     if not hasattr(model, "log_weights"):
@@ -72,14 +72,25 @@ def not_finite_parameter(model: nn.Module) -> str | None:
     return next((name for name, value in model.named_parameters() if not bool(torch.isfinite(value).all())), None)
 
 
-def _data_with_nan(x: Tensor) -> int:
-    return int((~torch.isfinite(x)).reshape(len(x), -1).any(-1).sum())
+def not_finite_data(x: Tensor | Pairs) -> tuple[str, int] | None:
+    """What holds NaN or infinity, `data`, `inputs` or `targets`, and for how many of the data; None if nothing does.
+
+    Example:
+        >>> not_finite_data(Pairs(torch.zeros(3, 2), torch.tensor([0.0, math.nan, 1.0])))
+        ('targets', 1)
+    """
+    named = {"inputs": x.inputs, "targets": x.targets} if isinstance(x, Pairs) else {"data": x}
+    for name, values in named.items():
+        if count := int((~torch.isfinite(values)).reshape(len(values), -1).any(-1).sum()):
+            return name, count
+    return None
 
 
-def _broken_terms(model: nn.Module, x: Tensor, samples: int) -> Iterator[str]:
+def _broken_terms(model: nn.Module, x: Tensor | Pairs, samples: int) -> Iterator[str]:
     log_weights: LogWeights = model.log_weights(x, samples)  # type: ignore[operator]
     for name in TERMS:
         broken = ~torch.isfinite(getattr(log_weights, name))
-        if count := int(broken.any(0).sum()):
+        if bool(broken.any()):
             first = getattr(log_weights, name)[broken][0].item()
-            yield f"{name} ({first} for {count} of {len(x)} data)"
+            where, what = (broken.any(0), "data") if broken.shape[1] == len(x) else (broken.any(1), "draws")
+            yield f"{name} ({first} for {int(where.sum())} of {len(where)} {what})"

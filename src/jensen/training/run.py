@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from jensen._contracts import Indexable
+from jensen._contracts import Indexable, Pairs
 from jensen.training.checkpoints import checkpoint_path, prune, save
 from jensen.training.devices import gather
 from jensen.training.interruption import Interrupted, Interruption
@@ -227,8 +227,8 @@ class Run:
         progress = self.at.epoch + batch / self.batches
         return self.settings.learning_rate(progress), self.settings.kl_weight(progress)
 
-    def _fetch(self, index: Tensor) -> Tensor:
-        x = self.data[index]
+    def _fetch(self, index: Tensor) -> Tensor | Pairs:
+        x: Tensor | Pairs = self.data[index]
         return x if x.device == self.device else x.to(self.device, non_blocking=True)
 
     def _draw(self) -> None:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Burda", "Constant", "Cosine", "Linear", "Schedule", "as_schedule"]
+__all__ = ["BlundellWeights", "Burda", "Constant", "Cosine", "Linear", "Product", "Schedule", "as_schedule"]
 
 Schedule = Callable[[float], float]
 """A number for each progress in epochs."""
@@ -141,6 +141,69 @@ class Burda:
 
 
 _TENTHS = tuple(round(10 ** (1 - i / 7), 1) for i in range(8))
+
+
+@dataclass(frozen=True)
+class BlundellWeights:
+    r"""Weights of the KL that fall by half from each minibatch of an epoch to the next, $M \pi_i$.
+
+    $$\pi_i = \frac{2^{M - i}}{2^M - 1} = \frac{2^{-i}}{1 - 2^{-M}}, \qquad \sum_{i=1}^{M} \pi_i = 1$$
+
+    The divergence counts once in an epoch, as it does with the weight 1 throughout, which is $\pi_i = 1 / M$: an
+    objective divides it by the number of data and not by that of minibatches, hence the factor $M$. The first ten
+    minibatches get 99.9 % of it, and the first alone $M / 2$ times the usual gradient of the KL, which optimizers with
+    a memory of gradients, Adam among them, take badly. Each epoch needs an order of its own, as in `fit`.
+
+    Attributes:
+        batches: the number $M$ of minibatches in an epoch.
+
+    Raises:
+        ValueError: if `batches` is below 1.
+
+    Example:
+        >>> weights = BlundellWeights(batches=4)
+        >>> [round(weights(7 + i / 4), 4) for i in range(4)]
+        [2.1333, 1.0667, 0.5333, 0.2667]
+        >>> BlundellWeights(batches=5000)(0.0)
+        2500.0
+
+    References:
+        | Weight Uncertainty in Neural Networks (Blundell et al., 2015), section 3.4
+        | https://arxiv.org/abs/1505.05424
+    """
+
+    batches: int
+
+    def __post_init__(self) -> None:
+        """Refuse an epoch without a minibatch."""
+        if self.batches < 1:
+            raise ValueError(f"an epoch has at least one minibatch, got batches={self.batches}")
+
+    def __call__(self, progress: float) -> float:
+        """The weight of the minibatch that starts at, or is under way at, a progress."""
+        i = 1 + math.floor((progress % 1.0) * self.batches + 1e-6) % self.batches
+        return self.batches * 2.0**-i / (1.0 - 2.0**-self.batches)
+
+
+@dataclass(frozen=True)
+class Product:
+    """One schedule times another: warm-up of a KL that has weights of its own.
+
+    Attributes:
+        first: a schedule.
+        second: another.
+
+    Example:
+        >>> Product(Linear(start=0.0, end=1.0, epochs=10), BlundellWeights(batches=2))(5.0)
+        0.6666666666666666
+    """
+
+    first: Schedule
+    second: Schedule
+
+    def __call__(self, progress: float) -> float:
+        """The product at a progress."""
+        return self.first(progress) * self.second(progress)
 
 
 def as_schedule(value: float | Schedule) -> Schedule:

@@ -70,14 +70,18 @@ def describe(value: Any) -> Any:
     """A schedule, an objective or an optimizer as plain JSON: the name of its class and its numbers.
 
     Example:
-        >>> from jensen.training.schedules import Constant
+        >>> from jensen.training.schedules import Constant, Product
         >>> describe(Constant(0.5))
         {'name': 'Constant', 'value': 0.5}
+        >>> describe(Product(Constant(0.5), Constant(2.0)))["second"]
+        {'name': 'Constant', 'value': 2.0}
         >>> describe(max)
         'max'
     """
     if is_dataclass(value) and not isinstance(value, type):
-        return {"name": type(value).__name__, **asdict(value)}
+        named = {field.name: getattr(value, field.name) for field in fields(value)}
+        nested = {name: describe(each) for name, each in named.items() if is_dataclass(each)}
+        return {"name": type(value).__name__, **asdict(value), **nested}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, functools.partial):

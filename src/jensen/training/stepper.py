@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from jensen._contracts import Pairs
 from jensen.training.nonfinite import NonFiniteError
 from jensen.training.optimizers import Adam, OptimizerFactory, lean_step
 
@@ -91,11 +92,11 @@ class Stepper:
         self.steps = 0
         self._uphill: Tensor | None = None
 
-    def step(self, x: Tensor, *, kl_weight: float = 1.0, share: float = 1.0) -> Tensor:
+    def step(self, x: Tensor | Pairs, *, kl_weight: float = 1.0, share: float = 1.0) -> Tensor:
         """Take one step.
 
         Args:
-            x: the batch, `(B, *event)`.
+            x: the batch, `(B, *event)` or `Pairs`.
             kl_weight: passed to the objective.
             share: weight of this process's mean among those of all; 1 where their batches are equally large.
 
@@ -109,7 +110,7 @@ class Stepper:
         """
         if self._graphs:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        bound: Tensor = self._forward(x, self._as_input(kl_weight))
+        bound: Tensor = self._forward(self._as_input(kl_weight), *_tensors(x))
         value = bound.detach().mean()
         self._watch(value, "the bound")
         self._backward(bound, self._minus_mean(bound, share))
@@ -130,7 +131,7 @@ class Stepper:
         return self.steps - int(self._good_steps.item()) if self.deferred else 0
 
     @torch.no_grad()
-    def bound(self, x: Tensor) -> Tensor:
+    def bound(self, x: Tensor | Pairs) -> Tensor:
         """The objective without a step, `(B,)`, by the averaged parameters where there are any."""
         model = self.model if self.averaged is None else self.averaged.module
         if self.fabric is None:
@@ -184,7 +185,8 @@ class _Bound(nn.Module):
         self.model, self.objective = model, objective
         self.weighs_kl = takes_kl_weight(objective)
 
-    def forward(self, x: Tensor, kl_weight: float | Tensor) -> Tensor:
+    def forward(self, kl_weight: float | Tensor, *tensors: Tensor) -> Tensor:
+        x = Pairs(*tensors) if len(tensors) == 2 else tensors[0]
         if self.weighs_kl:
             bound = self.objective(self.model, x, kl_weight=kl_weight)
         else:
@@ -192,7 +194,12 @@ class _Bound(nn.Module):
         return _one_for_each(bound, x)
 
 
-def _one_for_each(bound: Any, x: Tensor) -> Tensor:
+def _tensors(x: Tensor | Pairs) -> tuple[Tensor, ...]:
+    """A batch as wrappers and compilers know how to cast, move and trace it."""
+    return (x.inputs, x.targets) if isinstance(x, Pairs) else (x,)
+
+
+def _one_for_each(bound: Any, x: Tensor | Pairs) -> Tensor:
     if not isinstance(bound, Tensor) or bound.shape != x.shape[:1]:
         found = f"shape {tuple(bound.shape)}" if isinstance(bound, Tensor) else type(bound).__name__
         raise ValueError(

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from jensen._contracts import Indexable
+from jensen._contracts import Indexable, Pairs
+from jensen.training.nonfinite import not_finite_data
 from jensen.training.seeds import isolated
 
 __all__ = ["accumulator", "check_data", "sum_of_bounds"]
@@ -28,7 +29,7 @@ def check_data(model: nn.Module, data: Indexable, *, name: str = "data") -> None
     """
     if len(data) == 0:
         raise ValueError(f"{name} is empty; give at least one datum")
-    check: Callable[[Tensor], None] = getattr(model, "check", _check_finite)
+    check: Callable[[Tensor | Pairs], None] = getattr(model, "check", _check_finite)
     where = _device(data)
     home = next((p.device for p in model.parameters()), where)
     with isolated(where, seed=0), warnings.catch_warnings(record=True) as caught:
@@ -51,7 +52,7 @@ def accumulator(device: torch.device) -> Tensor:
 
 
 def sum_of_bounds(
-    bound: Callable[[Tensor], Tensor],
+    bound: Callable[[Tensor | Pairs], Tensor],
     data: Indexable,
     *,
     batch_size: int,
@@ -63,7 +64,7 @@ def sum_of_bounds(
     """Sum of a bound over data, and their number, as a tensor `(2,)`; None if it was told to stop.
 
     Args:
-        bound: `(B, *event) -> (B,)`.
+        bound: `(B, *event) -> (B,)`, or from `Pairs`.
         data: the data.
         batch_size: data at a time.
         device: where `bound` takes them.
@@ -89,6 +90,6 @@ def _device(data: Indexable) -> torch.device:
     return torch.device(getattr(data, "device", "cpu"))
 
 
-def _check_finite(x: Tensor) -> None:
-    if not bool(torch.isfinite(x).all()):
-        raise ValueError("the data hold NaN or infinity; remove these data or replace the values first")
+def _check_finite(x: Tensor | Pairs) -> None:
+    if found := not_finite_data(x):
+        raise ValueError(f"the {found[0]} hold NaN or infinity; remove these data or replace the values first")
