@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Indexable", "LatentLayer", "LogWeights", "Pairs", "check_log_weights", "check_noise"]
+__all__ = ["Indexable", "LatentLayer", "LogWeights", "Pairs", "check_log_weights", "check_noise", "check_samples"]
 
 
 class LogWeights(NamedTuple):
@@ -148,6 +148,16 @@ def check_log_weights(log_w: object, dim: int = 0) -> None:
     if log_w.shape[dim] == 0:
         shape = tuple(log_w.shape)
         raise ValueError(f"log-weights of shape {shape} hold no sample along axis {dim}; draw at least one")
+
+
+def check_samples(samples: int) -> None:
+    """Refuse a sample count below one.
+
+    Raises:
+        ValueError: naming it.
+    """
+    if samples < 1:
+        raise ValueError(f"samples is {samples}; draw at least one")
 
 
 def check_noise(noise: Tensor, expected: tuple[int, ...]) -> None:

@@ -157,6 +157,8 @@ def test_one_draw_has_no_epistemic_part_and_no_error(logits, outputs):
         (CategoricalLikelihood(), (1, 5, 3), torch.zeros(5, 1, dtype=torch.long), r"\(5, 1\) do not fit"),
         (GaussianLikelihood(), (1, 5, 2), torch.zeros(5), r"\(5,\) do not fit.*\(5, 2\)"),
         (GaussianLikelihood(), (1, 5), torch.zeros(5, 1), r"\(5, 1\) do not fit"),
+        (GaussianLikelihood(outputs=2), (1, 5, 1), torch.zeros(5), r"2 scales do not fit outputs of shape \(1, 5, 1\)"),
+        (GaussianLikelihood(outputs=2), (1, 2), torch.zeros(2), r"2 scales do not fit outputs of shape \(1, 2\)"),
         (GaussianLikelihood(scale="conditional"), (1, 5, 3), torch.zeros(5), "are not means and log-scales"),
         (GaussianLikelihood(scale="conditional"), (1, 4), torch.zeros(4), "are not means and log-scales"),
     ],

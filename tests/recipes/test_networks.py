@@ -6,15 +6,19 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
+from torch.testing import assert_close
 
 from jensen import recipes
 from jensen.datasets import Pairs
+from jensen.layers import sparsify
 from jensen.layers.shrinking import load_compact, masked
 from jensen.recipes import NetworkRecipe, network_running, networks, running
 from jensen.recipes.config import Config, config_of, read_config
 from jensen.recipes.network_build import build, make_model, make_network, make_objective
 from jensen.recipes.network_export import export
 from jensen.recipes.network_measuring import outside_of
+from jensen.recipes.network_pruning import compress
 from jensen.recipes.network_results import Curve, NetworkEvaluation, Quantity
 from jensen.recipes.network_schedules import Ramp, make_kl_weight, make_learning_rate
 from jensen.training import FreeEnergy, Interrupted, Variational, latest, load, read_records
@@ -303,3 +307,11 @@ def test_a_regression_ships_with_the_scales_of_its_targets(runs, tmp_path):
     about = json.loads((tmp_path / "about.json").read_text())
     assert about["targets_mean"] == pytest.approx(152, abs=10)
     assert len(about["inputs_scale"]) == 10
+
+
+def test_a_sparse_regression_is_cut_by_its_squared_error():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    data = Pairs(torch.randn(50, 3), torch.randn(50))
+    found = compress(sparsify(network, initial_log_variance=-20.0), threshold=None, data=data)
+    assert_close(found.small(data.inputs), found.full(data.inputs))

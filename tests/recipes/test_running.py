@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from jensen import recipes
-from jensen.recipes import Optimizer, running
+from jensen.recipes import Optimizer, machine, running
 from jensen.recipes.build import build
 from jensen.recipes.config import Config
 from jensen.training import Burda, Constant, Cosine, latest, load, read_records
@@ -159,18 +159,18 @@ def test_schedules_are_those_that_the_recipe_names():
 def test_the_device_must_be_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert running.choose_device("auto") == running.choose_device("cpu") == "cpu"
+    assert machine.choose_device("auto") == machine.choose_device("cpu") == "cpu"
     with pytest.raises(ValueError, match="finds no cuda device here; use --device cpu or auto"):
-        running.choose_device("cuda")
+        machine.choose_device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert running.choose_device("auto") == "cuda"
+    assert machine.choose_device("auto") == "cuda"
 
 
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"])
 def test_only_the_first_process_speaks(monkeypatch, name):
-    assert running.is_first_process()
+    assert machine.is_first_process()
     monkeypatch.setenv(name, "1")
-    assert not running.is_first_process()
+    assert not machine.is_first_process()
 
 
 DISCRETE = recipes.adapt(recipes.get("discrete-vae-mnist"), smoke=True, data="digits", epochs=2)

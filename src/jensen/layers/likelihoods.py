@@ -217,6 +217,8 @@ class GaussianLikelihood(nn.Module):
     def _moments(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         outputs = _full(outputs)
         if self.scale == "learned":
+            if len(self.log_scale) > 1 and (outputs.ndim < 3 or outputs.shape[-1] != len(self.log_scale)):
+                raise ValueError(f"{len(self.log_scale)} scales do not fit outputs of shape {tuple(outputs.shape)}")
             return outputs, self.log_scale
         if not isinstance(self.scale, str):
             return outputs, outputs.new_full((1,), math.log(self.scale))

@@ -25,16 +25,16 @@ References:
     | https://arxiv.org/abs/1505.05424
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from jensen._contracts import LogWeights, Pairs
+from jensen._contracts import LogWeights, Pairs, check_samples
 from jensen.layers.likelihoods import Prediction
+from jensen.layers.modes import evaluating
 from jensen.layers.variational import (
     at_means,
     draw_weights,
@@ -99,7 +99,7 @@ class BayesianNetwork(nn.Module):
         Raises:
             ValueError: if `samples` is below 1 or the targets do not fit the outputs.
         """
-        _check_samples(samples)
+        check_samples(samples)
         return self._scored(forward_samples(self.network, batch.inputs, samples), batch)
 
     def kl(self) -> Tensor:
@@ -156,7 +156,7 @@ class BayesianNetwork(nn.Module):
         Raises:
             ValueError: if `samples` or `data` is below 1, or a prior is improper.
         """
-        _check_samples(samples)
+        check_samples(samples)
         scale = _scale(batch, data)
         rows: Tensor | None = None
         if path_derivative or posterior is not None:
@@ -186,7 +186,7 @@ class BayesianNetwork(nn.Module):
         Raises:
             ValueError: if `samples` or `rows` is below 1, or there are no inputs.
         """
-        _check_samples(samples)
+        check_samples(samples)
         return self._predicted(x, samples, rows, lambda part, draws: forward_samples(self.network, part, draws))
 
     @torch.no_grad()
@@ -215,10 +215,10 @@ class BayesianNetwork(nn.Module):
         for name, values in (("inputs", batch.inputs), ("targets", batch.targets)):
             if not bool(torch.isfinite(values).all()):
                 raise ValueError(f"the {name} hold NaN or infinity; remove these data or replace the values first")
-        with _evaluating(self.network), at_means(self.network):
+        with evaluating(self.network), at_means(self.network):
             try:
                 outputs = self.network(batch.inputs[:1]).unsqueeze(0)
-            except RuntimeError as error:
+            except (RuntimeError, IndexError) as error:
                 shape = tuple(batch.inputs.shape)
                 raise ValueError(f"inputs of shape {shape} do not fit the network: {error}") from error
         self.likelihood.check(outputs, batch.targets)
@@ -234,7 +234,7 @@ class BayesianNetwork(nn.Module):
         if rows < 1 or not len(x):
             raise ValueError(f"cannot predict for inputs of shape {tuple(x.shape)} with rows={rows}")
         home = next(self.network.parameters()).device
-        with _evaluating(self.network):
+        with evaluating(self.network):
             parts = []
             for part in torch.split(x.to(home), rows):
                 at_once = max(1, rows // len(part))
@@ -317,20 +317,3 @@ def _scale(batch: Pairs, data: int | None) -> float:
     if N < 1 or not len(batch):
         raise ValueError(f"a batch of {len(batch)} stands for data={N}; both must be at least 1")
     return N / len(batch)
-
-
-def _check_samples(samples: int) -> None:
-    if samples < 1:
-        raise ValueError(f"samples is {samples}; draw the weights at least once")
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and then every module's own mode again."""
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -43,7 +43,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from jensen._contracts import Pairs
+from jensen._contracts import Pairs, check_samples
 from jensen._evidence import Diagnostic, Evidence
 from jensen._math import HALF_LOG_TWO_PI
 from jensen.layers.curvature import (
@@ -299,7 +299,7 @@ class LaplaceNetwork(nn.Module):
         Raises:
             ValueError: if `n` is below 1.
         """
-        _check_samples(n)
+        check_samples(n)
         draws = zip(self.sites, self.modes, self.covariance().draw(n), strict=True)
         return {name: each for site, mode, draw in draws for name, each in site.parameters(mode + draw).items()}
 
@@ -342,7 +342,7 @@ class LaplaceNetwork(nn.Module):
         Raises:
             ValueError: if `samples` or `batch_size` is below 1.
         """
-        _check_samples(samples)
+        check_samples(samples)
         if batch_size < 1 or not len(x):
             raise ValueError(f"{len(x)} inputs in batches of {batch_size}; give at least one")
         weights = None if linearized else self.sample_weights(samples)
@@ -437,11 +437,6 @@ def _check_weights(network: nn.Module) -> None:
     broken = [name for name, each in network.named_parameters() if not bool(each.isfinite().all())]
     if broken:
         raise ValueError(f"weights are NaN or infinite in {', '.join(broken)}; train the network before")
-
-
-def _check_samples(samples: int) -> None:
-    if samples < 1:
-        raise ValueError(f"samples is {samples}; draw at least one")
 
 
 def _warnings(decrement: float) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from jensen.gradients.registry import Cost
 from jensen.layers import discrete
 from jensen.recipes.build import build
 from jensen.recipes.config import CONFIG
-from jensen.recipes.running import load_model, threads
+from jensen.recipes.machine import threads
+from jensen.recipes.running import load_model
 from jensen.recipes.toys import TOYS, get_toy
 
 __all__ = ["Audit", "audit_recipe", "problem"]

@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 from jensen.recipes.network_recipe import Network, NetworkOptimizer, NetworkRecipe, Noise, Prior, Task, Weights
-from jensen.recipes.networks_measured import BBB_DIABETES, BBB_DIGITS, BBB_MNIST
+from jensen.recipes.networks_measured import BBB_DIABETES, BBB_DIGITS, BBB_MNIST, BBB_UCI
 from jensen.recipes.papers import BAYES_BY_BACKPROP, PROBABILISTIC_BACKPROPAGATION
 from jensen.recipes.recipe import Budget, Published
 
 __all__ = ["RECIPES"]
 
-TABLE = "Blundell et al. 2015, Table 1, from memory and not verified"
-FIGURE = "Blundell et al. 2015, Table 2 (1200 units), from memory and not verified"
+TABLE_1 = "Blundell et al. 2015, Table 1, from memory and not verified"
+TABLE_2 = "Blundell et al. 2015, Table 2 (1200 units), from memory and not verified"
 DROPOUT = "Gal & Ghahramani 2016, dropout, mean of {n} splits ± {error} (their result files)"
 
 MIXTURE = Weights(
@@ -29,11 +29,11 @@ BURSTS = (
 
 def _errors(gaussian: float, mixture: float, plain: float, dropout: float) -> tuple[Published, ...]:
     values = {"": mixture, ", Gaussian prior": gaussian, ", plain": plain, ", dropout": dropout}
-    return tuple(Published(f"error{what}", value, TABLE, unit="%") for what, value in values.items())
+    return tuple(Published(f"error{what}", value, TABLE_1, unit="%") for what, value in values.items())
 
 
 PRUNED = tuple(
-    Published(f"error, {share} % of weights pruned", value, FIGURE, unit="%")
+    Published(f"error, {share} % of weights pruned", value, TABLE_2, unit="%")
     for share, value in ((0, 1.24), (50, 1.24), (75, 1.24), (95, 1.29), (98, 1.39))
 )
 
@@ -139,6 +139,6 @@ RECIPES = (
             "A Gaussian posterior by gradients and learned noise; the published rows are of dropout, noise tuned.",
         ),
         published=_regressions(),
-        measured=(),
+        measured=BBB_UCI,
     ),
 )

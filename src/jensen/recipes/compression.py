@@ -21,7 +21,7 @@ LOUIZOS = "Louizos et al. 2017, Tables 1 and 2, from memory and not verified"
 RATES = "Louizos et al. 2017, Table 2, as the authors' README has it"
 
 SMOKE = Budget(epochs=2, batch_size=32, evaluation_samples=8, images=64)
-CUTS = "Thresholds are not chosen by eye: they are the lowest that cost 0.01 nats on 10,000 of the training data."
+CUTS = "Thresholds are not chosen by eye: they are the lowest that cost 0.01 nats on the first 10,000 training data."
 TRAINED_ON = "59,600 of the 60,000 training images; 400 are kept for validation."
 
 SPARSE = NetworkRecipe(

@@ -1,6 +1,7 @@
 """What a run folder remembers of its run: `config.json`, enough to build the model and the data again."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -18,6 +19,7 @@ __all__ = [
     "check_new",
     "config_of",
     "read_config",
+    "read_evaluation",
     "run_name",
 ]
 
@@ -27,6 +29,7 @@ FORMAT = "jensen-run-1"
 ARTICLES = {"autoencoder": "an", "network": "a"}
 
 R = TypeVar("R", bound=AnyRecipe)
+E = TypeVar("E")
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,21 @@ def read_config(run: Path) -> Config[Any]:
         return Config.from_json(text)
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}; restore it, or fit again with --overwrite") from None
+
+
+def read_evaluation(run: Path, read: Callable[[str], E]) -> E | None:
+    """What `jensen evaluate` wrote into a run folder, by the function that reads its text; None where it did not.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    path = run / EVALUATION
+    if not path.is_file():
+        return None
+    try:
+        return read(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}; `jensen evaluate {run}` writes it anew") from None
 
 
 def config_of(run: Path, kind: type[R]) -> Config[R]:

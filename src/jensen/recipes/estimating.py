@@ -25,7 +25,7 @@ from jensen.recipes.evidence_results import (
     read_request,
     write_estimates,
 )
-from jensen.recipes.running import environment, threads
+from jensen.recipes.machine import environment, threads
 from jensen.training.files import write_atomically
 
 __all__ = ["estimate", "find_target", "fingerprint"]

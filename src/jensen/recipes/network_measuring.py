@@ -28,7 +28,7 @@ from jensen.evaluation import (
 )
 from jensen.layers import Prediction
 from jensen.models import BayesianNetwork, LaplaceNetwork
-from jensen.recipes.config import EVALUATION
+from jensen.recipes.config import EVALUATION, read_evaluation
 from jensen.recipes.machine import choose_device, threads
 from jensen.recipes.network_build import make_data
 from jensen.recipes.network_pruning import pruned
@@ -111,13 +111,7 @@ def load_evaluation(run: Path) -> NetworkEvaluation | None:
     Raises:
         ValueError: if the file is damaged.
     """
-    path = run / EVALUATION
-    if not path.is_file():
-        return None
-    try:
-        return NetworkEvaluation.from_json(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}; `jensen evaluate {run}` writes it anew") from None
+    return read_evaluation(run, NetworkEvaluation.from_json)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from jensen.layers.shrinking import (
     bit_formats,
     compression_report,
     cost,
+    log_dropout_rates,
     masked,
     prune_by_signal_to_noise,
     round_to_bits,
@@ -55,9 +56,9 @@ def compress(network: nn.Module, *, threshold: float | None, data: Pairs) -> Com
     """Cut a network with dropout rates at a threshold, or at those at which its likelihood hardly suffers.
 
     Args:
-        network: with dropout rates, a chain of layers; its outputs are the log-odds of classes.
-        threshold: of every layer's log alpha; by default the lowest at which the log-likelihood of `data` falls by no
-            more than `TOLERANCE` in all.
+        network: with dropout rates, a chain of layers.
+        threshold: of every layer's log alpha; by default the lowest at which the loss on `data` grows by no more than
+            `TOLERANCE` nats in all.
         data: what it was trained on.
 
     Raises:
@@ -67,7 +68,7 @@ def compress(network: nn.Module, *, threshold: float | None, data: Pairs) -> Com
         shown = data[:SHOWN].to(next(network.parameters()).device)
         cuts = thresholds_by_loss(network, partial(_loss, data=shown), tolerance=TOLERANCE)
     else:
-        cuts = dict.fromkeys(_rated(network), threshold)
+        cuts = dict.fromkeys(log_dropout_rates(network), threshold)
     full = masked(network, thresholds=cuts)
     return Compressed(cuts, full, shrink(full), shrink(round_to_bits(full, bit_formats(network, full))))
 
@@ -83,8 +84,11 @@ def pruned(recipe: NetworkRecipe, model: nn.Module, test: Pairs, *, train: Pairs
 
 
 def _loss(network: nn.Module, *, data: Pairs) -> Tensor:
-    """Minus the mean log-likelihood of classes, in nats."""
-    return nn.functional.cross_entropy(network(data.inputs), data.targets)
+    """In nats: minus the mean log-likelihood of classes, or half the mean squared error of standardised numbers."""
+    outputs: Tensor = network(data.inputs)
+    if data.targets.is_floating_point():
+        return 0.5 * (outputs - data.targets.reshape(outputs.shape)).square().mean()
+    return nn.functional.cross_entropy(outputs, data.targets)
 
 
 def _by_ratio(network: nn.Module, test: Pairs | None) -> Findings:
@@ -118,7 +122,7 @@ def _compressed(recipe: NetworkRecipe, network: nn.Module, test: Pairs, train: P
     return Findings(
         quantities=(*_errors(recipe, found, test), *_rates(table), *_costs(found, test)),
         layers=tuple(_layer(row, found.thresholds) for row in table.layers),
-        curves=tuple(_histogram(name, layer) for name, layer in _rated(network).items()),
+        curves=tuple(_histogram(name, rates) for name, rates in log_dropout_rates(network).items()),
         notes=tuple(notes),
     )
 
@@ -164,15 +168,9 @@ def _layer(row: LayerCompression, thresholds: dict[str, float]) -> LayerRow:
     return LayerRow(row.name, row.shape, row.nonzero, inputs, outputs, row.bits, thresholds.get(row.name, math.inf))
 
 
-def _rated(network: nn.Module) -> dict[str, Any]:
-    """The layers with dropout rates, by name."""
-    return {name: module for name, module in network.named_modules() if hasattr(module, "masked")}
-
-
-def _histogram(name: str, layer: Any) -> Curve:
+def _histogram(name: str, rates: Tensor) -> Curve:
     """A histogram of a layer's log dropout rates."""
-    rates = layer.group_log_alpha() if hasattr(layer, "group_log_alpha") else layer.log_alpha()
-    values = rates.detach().double().flatten().cpu()
+    values = rates.double().flatten().cpu()
     low, high = float(values.min()), float(values.max())
     high = high if high > low else low + 1.0
     counts = torch.histc(values, 40, low, high)

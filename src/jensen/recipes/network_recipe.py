@@ -12,7 +12,6 @@ from jensen.recipes.recipe import Budget, Measured, Paper, Published
 __all__ = ["LaplaceFit", "Network", "NetworkOptimizer", "NetworkRecipe", "Noise", "Prior", "Task", "Weights"]
 
 RANDOM = ("gaussian", "sparse_dropout", "group_normal_jeffreys", "group_horseshoe")
-PLAIN = ("deterministic", "laplace")
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,6 @@ class Weights:
         if self.method == "gaussian" and self.prior.kind == "scale_mixture" and self.estimator != "sampled":
             advice = "take estimator 'sampled'"
             raise ValueError(f"a scale mixture has no closed-form KL, which {self.estimator!r} needs; {advice}")
-
         if self.method == "laplace" and self.prior.kind != "normal":
             raise ValueError(f"Laplace's approximation takes a normal prior, got {self.prior.kind}")
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from jensen.evaluation import Evaluation, evaluate
 from jensen.recipes.build import Experiment, build, make_model
-from jensen.recipes.config import EVALUATION, Config, config_of
-from jensen.recipes.machine import choose_device, environment, is_first_process, make_folder, threads
+from jensen.recipes.config import EVALUATION, Config, config_of, read_evaluation
+from jensen.recipes.machine import choose_device, make_folder, threads
 from jensen.recipes.recipe import Objective, Optimizer, Recipe
 from jensen.training import (
     Adam,
@@ -34,15 +34,11 @@ __all__ = [
     "begin",
     "build",
     "check_method",
-    "choose_device",
-    "environment",
-    "is_first_process",
     "load_evaluation",
     "load_model",
     "make_objective",
     "make_schedule",
     "measure",
-    "threads",
     "train",
 ]
 
@@ -209,13 +205,7 @@ def load_evaluation(run: Path) -> Evaluation | None:
     Raises:
         ValueError: if the file is damaged.
     """
-    path = run / EVALUATION
-    if not path.is_file():
-        return None
-    try:
-        return Evaluation.from_json(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}; `jensen evaluate {run}` writes it anew") from None
+    return read_evaluation(run, Evaluation.from_json)
 
 
 def make_objective(objective: Objective) -> Any:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from jensen.recipes.config import CONFIG, ENVIRONMENT, REPORT
+from jensen.recipes.machine import environment, threads
 from jensen.recipes.results import (
     RESULTS,
     Part,
@@ -24,7 +25,6 @@ from jensen.recipes.results import (
     read_study_config,
     write_results,
 )
-from jensen.recipes.running import environment, threads
 from jensen.recipes.study import Study
 from jensen.training.files import write_atomically
 

@@ -74,6 +74,22 @@ def test_layers_themselves_and_repeated_ones():
     assert [type(each) for each in masked(nn.Sequential(layer, nn.ReLU(), layer))] == [nn.Linear, nn.ReLU, nn.Linear]
 
 
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale, self.linear = nn.Parameter(torch.ones(3)), nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.linear(x * self.scale)
+
+
+@pytest.mark.parametrize("net", [Scaled(), nn.Sequential(Scaled(), nn.ReLU())])
+def test_random_layers_inside_random_layers(net):
+    found, x = masked(bayesianize(net)), torch.randn(4, 3)
+    assert not any(isinstance(module, Variational) for module in found.modules())
+    assert torch.equal(found(x), net(x))
+
+
 @pytest.mark.parametrize(
     "layer",
     [

@@ -354,7 +354,8 @@ def test_what_cannot_be_converted_is_refused():
         SparseDropout(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)))
     with torch.no_grad():
         linear.weight[0, 0] = math.nan
-    with pytest.raises(ValueError, match="1 of 4 weights"):
+        linear.bias[1] = math.inf
+    with pytest.raises(ValueError, match="2 of 6 weights"):
         SparseDropout(linear)
     with pytest.raises(ValueError, match="must be finite"):
         SparseDropout(nn.Linear(2, 2), threshold=math.nan)

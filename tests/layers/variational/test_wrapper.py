@@ -7,7 +7,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Laplace, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import Distribution, Laplace, MultivariateNormal, Normal, kl_divergence
 from torch.func import functional_call
 from torch.testing import assert_close
 
@@ -182,6 +182,15 @@ def test_copies_states_pickles_and_double_precision(estimator, parameterization)
     assert_close(double.kl().float(), random.kl(), rtol=1e-5, atol=0)
 
 
+@pytest.fixture
+def validation():
+    """Compiling switches the validation of torch's distributions off for the whole process."""
+    before = Distribution._validate_args
+    yield
+    Distribution.set_default_validate_args(before)
+
+
+@pytest.mark.usefixtures("validation")
 @pytest.mark.parametrize("estimator", ["sampled", "local", "flipout"])
 def test_it_compiles_and_exports_at_the_means(estimator):
     random, x = Variational(nn.Linear(3, 2), estimator=estimator), torch.randn(4, 3)
@@ -191,6 +200,7 @@ def test_it_compiles_and_exports_at_the_means(estimator):
     assert_close(exported(x), random.layer(x))
 
 
+@pytest.mark.usefixtures("validation")
 def test_a_step_compiles():
     random, x = Variational(nn.Linear(3, 2), estimator="local"), torch.randn(4, 3)
     torch.compile(lambda x: random(x).square().mean() + random.kl(), backend="eager", fullgraph=True)(x).backward()
@@ -211,6 +221,14 @@ def test_under_autocast_it_computes(estimator):
 def test_a_batch_of_one_is_a_batch(estimator):
     assert Variational(nn.Linear(3, 2), estimator=estimator)(torch.randn(1, 3)).shape == (1, 2)
     assert Variational(nn.Conv1d(3, 2, 2), estimator=estimator)(torch.randn(1, 3, 4)).shape == (1, 2, 3)
+
+
+def test_hooks_of_a_layer_are_called():
+    layer = nn.Linear(3, 2)
+    layer.register_forward_hook(lambda module, args, output: 0 * output + 7)
+    assert (Variational(layer)(torch.randn(4, 3)) == 7).all()
+    with pytest.raises(ValueError, match="take 'sampled'"):
+        Variational(layer, estimator="local")
 
 
 def test_some_parameters_can_stay_as_they_are():

@@ -6,7 +6,7 @@ from jensen.layers.shrinking.compact import load_compact, save_compact
 from jensen.layers.shrinking.cost import Cost, cost
 from jensen.layers.shrinking.export import export_onnx
 from jensen.layers.shrinking.loss_thresholds import thresholds_by_loss
-from jensen.layers.shrinking.masks import masked
+from jensen.layers.shrinking.masks import log_dropout_rates, masked
 from jensen.layers.shrinking.report import CompressionReport, LayerCompression, compression_report
 from jensen.layers.shrinking.shrink import shrink
 from jensen.layers.shrinking.signal_to_noise import (
@@ -33,6 +33,7 @@ __all__ = [
     "cost",
     "export_onnx",
     "load_compact",
+    "log_dropout_rates",
     "masked",
     "propose_threshold",
     "propose_thresholds",

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from jensen.layers.modes import evaluating
+
 __all__ = ["Cost", "cost", "file_bytes"]
 
 
@@ -53,16 +55,10 @@ def cost(net: nn.Module, example: Tensor, *, repeats: int = 30) -> Cost:
     """
     if repeats < 1:
         raise ValueError(f"repeats is {repeats}; time at least one call")
-    training = [module for module in net.modules() if module.training]
-    net.eval()
-    try:
-        with torch.no_grad():
-            with FlopCounterMode(display=False) as counter:
-                net(example)
-            latency = _latency(net, example, repeats)
-    finally:
-        for module in training:
-            module.training = True
+    with evaluating(net), torch.no_grad():
+        with FlopCounterMode(display=False) as counter:
+            net(example)
+        latency = _latency(net, example, repeats)
     parameters = list(net.parameters())
     return Cost(
         parameters=sum(each.numel() for each in parameters),

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from jensen.layers.modes import evaluating
 from jensen.layers.variational import is_random_layer
 
 __all__ = ["export_onnx"]
@@ -32,10 +33,9 @@ def export_onnx(net: nn.Module, path: Path | str, example: Tensor) -> None:
         except ImportError as error:
             raise ModuleNotFoundError(f"export_onnx needs the package {package}: pip install jensen[onnx]") from error
     batch = example if len(example) > 1 else example.expand(2, *example.shape[1:])
-    training = [module for module in net.modules() if module.training]
-    try:
+    with evaluating(net):
         torch.onnx.export(
-            net.eval(),
+            net,
             (batch,),
             str(path),
             input_names=["input"],
@@ -45,6 +45,3 @@ def export_onnx(net: nn.Module, path: Path | str, example: Tensor) -> None:
             external_data=False,
             verbose=False,
         )
-    finally:
-        for module in training:
-            module.training = True

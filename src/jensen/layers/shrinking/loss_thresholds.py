@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jensen.layers.shrinking.masks import masked
+from jensen.layers.shrinking.masks import log_dropout_rates, masked
 
 __all__ = ["thresholds_by_loss"]
 
@@ -91,12 +91,8 @@ def _lowest(rates: Tensor, bearable: Callable[[float], bool]) -> float:
 
 def _rates(net: nn.Module) -> dict[str, Tensor]:
     """The different log dropout rates of each layer in ascending order, by its name."""
-    layers: dict[str, Any] = {name: module for name, module in net.named_modules() if hasattr(module, "masked")}
-    found = {}
-    for name, layer in layers.items():
-        rates = layer.group_log_alpha() if hasattr(layer, "group_log_alpha") else layer.log_alpha()
-        found[name] = rates.detach().double().flatten().unique()
-    return found
+    rates: dict[str, Any] = dict(log_dropout_rates(net))
+    return {name: each.double().flatten().unique() for name, each in rates.items()}
 
 
 def _value(loss: Loss, net: nn.Module, cuts: Mapping[str, float]) -> float:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Protocol, TypeGuard
+from typing import Any, Protocol, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from jensen.layers.shrinking.thresholds import Threshold
 from jensen.layers.variational import RandomLayer, is_random_layer
 
-__all__ = ["masked", "posterior_deviations", "posterior_means"]
+__all__ = ["log_dropout_rates", "masked", "posterior_deviations", "posterior_means"]
 
 
 class _Sparse(Protocol):
@@ -59,7 +59,7 @@ def masked(
     for name in masks:
         if name not in layers:
             raise ValueError(f"no layer {name!r} for a mask; the network has {[each for each in layers if each]}")
-    for name, module in layers.items():
+    for name, module in sorted(layers.items(), key=lambda item: -len(item[0])):  # random layers inside others first
         if not is_random_layer(module) and name not in masks:
             continue
         plain = _plain(module, name, masks.get(name), cuts.get(name))
@@ -68,6 +68,22 @@ def masked(
         parent, _, child = name.rpartition(".")
         new.get_submodule(parent)._modules[child] = plain
     return new.eval()
+
+
+def log_dropout_rates(net: nn.Module) -> dict[str, Tensor]:
+    r"""$\log \alpha$ of each layer that knows its dropout rates, of its groups or of its weights, by the layer's name.
+
+    Example:
+        >>> from jensen.layers.variational import compressible
+        >>> rates = log_dropout_rates(compressible(nn.Sequential(nn.Linear(3, 2), nn.ReLU())))
+        >>> {name: each.shape for name, each in rates.items()}
+        {'0': torch.Size([3])}
+    """
+    layers: dict[str, Any] = {name: module for name, module in net.named_modules() if _is_sparse(module)}
+    return {
+        name: (layer.group_log_alpha() if hasattr(layer, "group_log_alpha") else layer.log_alpha()).detach()
+        for name, layer in layers.items()
+    }
 
 
 def posterior_means(layer: RandomLayer) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from jensen.layers.variational.kernels import LINEAR_LAYERS
 
-__all__ = ["Affine", "check_affine", "check_input", "check_samples", "spatial_axes"]
+__all__ = ["Affine", "check_affine", "check_input", "spatial_axes"]
 
 Affine = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 
@@ -23,9 +23,10 @@ def check_affine(layer: nn.Module) -> Affine:
         raise ValueError(f"{type(layer).__name__} has no weights yet; call it once first")
     if not isinstance(layer.weight, nn.Parameter):
         raise ValueError(f"the weight of {type(layer).__name__} is parametrized; remove the parametrization first")
-    broken = layer.weight.numel() - int(torch.isfinite(layer.weight).sum())
+    weights = torch.cat([each.detach().flatten() for each in layer.parameters()])
+    broken = weights.numel() - int(torch.isfinite(weights).sum())
     if broken:
-        raise ValueError(f"{broken} of {layer.weight.numel()} weights of {layer} are NaN or infinite")
+        raise ValueError(f"{broken} of {weights.numel()} weights of {layer} are NaN or infinite")
     return layer
 
 
@@ -48,13 +49,3 @@ def check_input(layer: Affine, x: Tensor) -> None:
     width = layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
     if not fits or x.ndim <= space or x.shape[-1 - space] != width:
         raise ValueError(f"the input has shape {tuple(x.shape)}; this layer expects {expected}")
-
-
-def check_samples(samples: int) -> None:
-    """Refuse a count below one.
-
-    Raises:
-        ValueError: naming it.
-    """
-    if samples < 1:
-        raise ValueError(f"samples is {samples}; draw at least one")

@@ -3,13 +3,13 @@
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from fnmatch import fnmatchcase
 
 from torch import nn
 
 from jensen.layers.variational.conversion import WHOLES
 from jensen.layers.variational.kernels import LINEAR_LAYERS
 from jensen.layers.variational.protocol import is_random_layer
+from jensen.layers.variational.wrapper import matches
 
 __all__ = ["converted"]
 
@@ -27,7 +27,11 @@ def converted(
         ValueError: if nothing matches, or a weight that matches has two names.
     """
     net = copy.deepcopy(module)
-    wanted = [(name, layer) for name, layer in _plain_layers(net, "") if _matches(_weight(name), include, exclude)]
+    wanted = [
+        (name, layer)
+        for name, layer in _plain_layers(net, "")
+        if matches(_weight(name), include) and not matches(_weight(name), exclude)
+    ]
     if not wanted:
         known = [_weight(name) for name, _ in _plain_layers(net, "")]
         raise ValueError(f"no weight matches include={include!r} without exclude={exclude!r}; there are {known}")
@@ -52,13 +56,6 @@ def _plain_layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module
 
 def _weight(name: str) -> str:
     return f"{name}.weight" if name else "weight"
-
-
-def _matches(name: str, include: str | Sequence[str], exclude: str | Sequence[str]) -> bool:
-    def any_of(patterns: str | Sequence[str]) -> bool:
-        return any(fnmatchcase(name, each) for each in ([patterns] if isinstance(patterns, str) else patterns))
-
-    return any_of(include) and not any_of(exclude)
 
 
 def _check_unshared(net: nn.Module, weights: list[str]) -> None:

@@ -35,14 +35,15 @@ LINEAR_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def is_linear(layer: nn.Module) -> bool:
-    """Whether a layer is one of torch's linear layers or convolutions, with torch's own forward pass.
+    """Whether a layer is one of torch's linear layers or convolutions, with torch's own forward pass and no hooks.
 
     Example:
         >>> is_linear(nn.Conv1d(1, 1, 3)), is_linear(nn.LSTM(1, 1))
         (True, False)
     """
     kinds = [kind for kind in LINEAR_LAYERS if isinstance(layer, kind)]
-    return bool(kinds) and type(layer).forward is kinds[0].forward and not layer._forward_pre_hooks
+    hooked = layer._forward_pre_hooks or layer._forward_hooks
+    return bool(kinds) and type(layer).forward is kinds[0].forward and not hooked
 
 
 def apply_linearly(layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None, /) -> Tensor:

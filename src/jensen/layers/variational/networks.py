@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from jensen._contracts import check_samples
 from jensen.layers.variational.protocol import Draws, RandomLayer, is_random_layer
 
 __all__ = [
@@ -119,7 +120,7 @@ def draw_weights(net: nn.Module, samples: int) -> dict[str, Draws]:
         >>> draw_weights(Variational(nn.Linear(3, 2)), 5)[""]["weight"].shape
         torch.Size([5, 2, 3])
     """
-    _check_samples(samples)
+    check_samples(samples)
     return {name: layer.draw(samples) for name, layer in random_layers(net).items()}
 
 
@@ -174,7 +175,7 @@ def forward_samples(net: nn.Module, x: Tensor, samples: int) -> Tensor:
         torch.Size([5, 7, 2])
     """
     random_layers(net)
-    _check_samples(samples)
+    check_samples(samples)
     places = torch.arange(samples, device=x.device)
     return _each(net, lambda _: net(x), places)
 
@@ -274,11 +275,6 @@ def _one_tensor(output: object) -> Tensor:
     if not isinstance(output, Tensor):
         raise ValueError(f"the network's output is a {type(output).__name__}; wrap it so that it returns one tensor")
     return output
-
-
-def _check_samples(samples: int) -> None:
-    if samples < 1:
-        raise ValueError(f"samples is {samples}; draw the weights at least once")
 
 
 def _total(terms: list[Tensor]) -> Tensor:

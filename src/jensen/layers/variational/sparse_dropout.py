@@ -31,8 +31,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from jensen._contracts import check_samples
 from jensen._math import HALF_LOG_TWO_PI
-from jensen.layers.variational._affine import Affine, check_affine, check_input, check_samples
+from jensen.layers.variational._affine import Affine, check_affine, check_input
 from jensen.layers.variational._conversion import converted
 from jensen.layers.variational._log_variances import clipped_log_alpha, summed_kl_log_uniform, variances
 from jensen.layers.variational.kernels import apply_linearly, local_reparameterization

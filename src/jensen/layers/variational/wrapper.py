@@ -16,6 +16,7 @@ from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
+from jensen._contracts import check_samples
 from jensen.layers.variational import closed_forms, kernels
 from jensen.layers.variational.posteriors import INDEPENDENT, MeanFieldScales, Posterior, Scales
 from jensen.layers.variational.priors import STANDARD_NORMAL, Prior, as_prior
@@ -157,8 +158,7 @@ class Variational(nn.Module):
         Raises:
             ValueError: if `samples` is below 1.
         """
-        if samples < 1:
-            raise ValueError(f"samples is {samples}; draw the weights at least once")
+        check_samples(samples)
         return self._scales().draw(self.means(), samples)
 
     def log_prior(self, draws: Mapping[str, Tensor]) -> Tensor:
