@@ -18,9 +18,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-__all__ = ["kl_log_uniform", "kl_log_uniform_exact"]
+__all__ = ["K1", "K2", "K3", "kl_log_uniform", "kl_log_uniform_exact"]
 
-_K1, _K2, _K3 = 0.63576, 1.87320, 1.48695
+K1, K2, K3 = 0.63576, 1.87320, 1.48695
+"""Of Molchanov's approximation."""
+
 _EULER = 0.5772156649015329
 _SMALL = -8.0
 _STEP, _NODES = 0.125, 192
@@ -50,7 +52,7 @@ def kl_log_uniform(log_alpha: Tensor) -> Tensor:
         | Variational Dropout Sparsifies Deep Neural Networks (Molchanov, Ashukha & Vetrov, 2017), eq. 14
         | https://arxiv.org/abs/1701.05369v3
     """
-    return _K1 * torch.sigmoid(-_K2 - _K3 * log_alpha) - 0.5 * logsigmoid(log_alpha)
+    return K1 * torch.sigmoid(-K2 - K3 * log_alpha) - 0.5 * logsigmoid(log_alpha)
 
 
 def kl_log_uniform_exact(log_alpha: Tensor) -> Tensor:

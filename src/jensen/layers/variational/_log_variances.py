@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from jensen.distributions.log_uniform import K1, K2, K3
+
 __all__ = ["CLIP", "clipped_log_alpha", "summed_kl_log_uniform", "variances"]
 
-K1, K2, K3 = 0.63576, 1.87320, 1.48695
 CLIP = 8.0
 LOG2_E = 1 / math.log(2)
 

@@ -25,11 +25,11 @@ from jensen.layers.variational.parameterizations import PARAMETERIZATIONS, Param
 __all__ = [
     "kl_of_log_scale",
     "local_linear",
+    "local_reparameterization",
     "normal_kl",
     "offset",
     "plain_gradients",
     "plainly",
-    "reparameterized",
     "variance",
 ]
 
@@ -174,8 +174,22 @@ class _Offset(Function):
         return None, _unexpanded(ctx.kind.offset_gradient(free, grad, noise=noise, offset=found), free), None
 
 
-def reparameterized(mean: Tensor, variance: Tensor, noise: Tensor) -> Tensor:
-    r"""$m + \sqrt{v} \, \epsilon$, with a finite gradient where $v = 0$."""
+def local_reparameterization(mean: Tensor, variance: Tensor, noise: Tensor) -> Tensor:
+    r"""$\mathbb{E}[y] + \sqrt{\mathrm{Var}[y]} \, \epsilon$, with a finite gradient where the variance is 0.
+
+    Args:
+        mean: of the outputs.
+        variance: of the outputs, in the same shape.
+        noise: standard normal, in the same shape: one for each output of each example.
+
+    Example:
+        >>> local_reparameterization(torch.zeros(1), torch.tensor([4.0]), torch.ones(1))
+        tensor([2.])
+
+    References:
+        | Variational Dropout and the Local Reparameterization Trick (Kingma, Salimans & Welling, 2015), eq. 6
+        | https://arxiv.org/abs/1506.02557v2
+    """
     return mean + variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt() * noise
 
 
@@ -217,7 +231,7 @@ def _plain_local_linear(
     """The formula of `local_linear`."""
     in_bias = None if free_bias is None else _plain_variance(kind, free_bias)
     spread = F.linear(x.square(), _plain_variance(kind, free_weight), in_bias)
-    return reparameterized(F.linear(x, weight, bias), spread, noise)
+    return local_reparameterization(F.linear(x, weight, bias), spread, noise)
 
 
 class _LocalLinear(Function):

@@ -43,9 +43,9 @@ from jensen._contracts import check_samples
 from jensen.layers.variational._affine import Affine, check_affine, check_input, spatial_axes
 from jensen.layers.variational._conversion import converted
 from jensen.layers.variational._log_variances import variances
-from jensen.layers.variational.closed_forms import kl_of_log_scale
+from jensen.layers.variational.closed_forms import kl_of_log_scale, local_reparameterization
 from jensen.layers.variational.group_scales import HorseshoeScales, NormalJeffreysScales
-from jensen.layers.variational.kernels import apply_linearly, local_reparameterization
+from jensen.layers.variational.kernels import apply_linearly
 from jensen.layers.variational.protocol import Draws
 
 __all__ = ["GroupSparse", "compressible"]

@@ -19,14 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jensen.layers.variational.closed_forms import reparameterized
-
 __all__ = [
     "LINEAR_LAYERS",
     "apply_linearly",
     "flipout",
     "is_linear",
-    "local_reparameterization",
     "sign_shapes",
     "signs",
 ]
@@ -52,25 +49,6 @@ def apply_linearly(layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | N
         return F.linear(x, weight, bias)
     convolved: Tensor = layer._conv_forward(x, weight, bias)  # type: ignore[operator]
     return convolved
-
-
-def local_reparameterization(mean: Tensor, variance: Tensor, noise: Tensor) -> Tensor:
-    r"""$\mathbb{E}[y] + \sqrt{\mathrm{Var}[y]} \, \epsilon$, with a finite gradient where the variance is 0.
-
-    Args:
-        mean: of the outputs.
-        variance: of the outputs, in the same shape.
-        noise: standard normal, in the same shape: one for each output of each example.
-
-    Example:
-        >>> local_reparameterization(torch.zeros(1), torch.tensor([4.0]), torch.ones(1))
-        tensor([2.])
-
-    References:
-        | Variational Dropout and the Local Reparameterization Trick (Kingma, Salimans & Welling, 2015), eq. 6
-        | https://arxiv.org/abs/1506.02557v2
-    """
-    return reparameterized(mean, variance, noise)
 
 
 def flipout(

@@ -36,7 +36,8 @@ from jensen._math import HALF_LOG_TWO_PI
 from jensen.layers.variational._affine import Affine, check_affine, check_input
 from jensen.layers.variational._conversion import converted
 from jensen.layers.variational._log_variances import clipped_log_alpha, summed_kl_log_uniform, variances
-from jensen.layers.variational.kernels import apply_linearly, local_reparameterization
+from jensen.layers.variational.closed_forms import local_reparameterization
+from jensen.layers.variational.kernels import apply_linearly
 from jensen.layers.variational.protocol import Draws
 
 __all__ = ["SparseDropout", "sparsify"]

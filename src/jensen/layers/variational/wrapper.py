@@ -36,7 +36,8 @@ class Variational(nn.Module):
     | `"local"` | each output of each example its own: the gradient with the least variance | linear, convolutions |
     | `"flipout"` | one draw, decorrelated between examples by random signs | linear, convolutions |
 
-    All three give each output the same mean and variance. With `deterministic = True`, which `at_means` sets, the
+    A recurrent layer is `nn.LSTM` or `nn.GRU`; a cell, which is called for each step, draws at each call. All three
+    estimators give each output the same mean and variance. With `deterministic = True`, which `at_means` sets, the
     output is that of the means; `train()` and `eval()` do not change the noise. The layer's other attributes
     (`in_features`, `hidden_size`) can be read through the wrapper, its random parameters cannot.
 
@@ -123,7 +124,7 @@ class Variational(nn.Module):
             variance = kernels.apply_linearly(layer, x.square(), posterior.variance("weight"), in_bias)
         else:
             variance = cast(Tensor, in_bias).reshape(-1, *[1] * (weight.ndim - 2)).expand_as(mean)
-        return kernels.local_reparameterization(mean, variance, torch.randn_like(mean))
+        return closed_forms.local_reparameterization(mean, variance, torch.randn_like(mean))
 
     def _offset(self, name: str) -> Tensor | None:
         """The noise of one parameter, where it is random."""
