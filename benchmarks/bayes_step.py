@@ -35,10 +35,10 @@ from jensen.layers.variational import (
     ScaleMixturePrior,
     bayesianize,
     draw_weights,
+    forward_and_kl,
     forward_with,
     log_posterior,
     log_prior,
-    total_kl,
 )
 from jensen.models import BayesianNetwork
 from jensen.training import Adam, FreeEnergy, Stepper
@@ -118,7 +118,12 @@ def ours(estimator: str, *, parameterization: str = "log") -> Step:
     """This library with the closed-form divergence."""
     family = MeanField(SCALE, parameterization)
     network = bayesianize(mlp(), posterior=family, estimator=estimator)
-    return stepper(network, lambda x, y: F.cross_entropy(network(x), y) + total_kl(network) / DATA, Adam())
+
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        output, kl = forward_and_kl(network, x)
+        return F.cross_entropy(output, y) + kl / DATA
+
+    return stepper(network, loss, Adam())
 
 
 def whole(estimator: str) -> Step:

@@ -9,7 +9,7 @@ import torch
 from scipy import integrate, special
 from torch.testing import assert_close
 
-from jensen.distributions import kl_log_uniform, kl_log_uniform_exact
+from jensen.distributions import kl_log_uniform, kl_log_uniform_cubic, kl_log_uniform_exact
 
 DOUBLE = torch.float64
 LOG_ALPHAS = (-12.0, -8.0, -4.0, -3.5, -1.0, 0.0, 1.0, 3.0, 8.0, 15.0)
@@ -141,3 +141,24 @@ def test_any_shape_and_vmap(function):
 @pytest.mark.parametrize("function", [kl_log_uniform, kl_log_uniform_exact])
 def test_gradients_agree_with_finite_differences(function):
     assert torch.autograd.gradcheck(function, (double(LOG_ALPHAS).requires_grad_(),))
+
+
+def test_the_cubic_is_nowhere_below_and_as_near_as_it_says():
+    log_alpha = torch.linspace(-16, 0, 4001, dtype=DOUBLE)
+    excess = kl_log_uniform_cubic(log_alpha) - kl_log_uniform_exact(log_alpha)
+    assert (excess > 0).all()
+    assert excess.min() < 2e-5
+    assert 0.0403 < excess.max() < 0.0404
+    assert 0.013 < excess[log_alpha.exp() >= 0.05].max() < 0.0134
+    assert (kl_log_uniform_cubic(log_alpha).diff() < 0).all()
+
+
+def test_a_cubic_of_the_standard_deviation_is_caught():
+    log_alpha = torch.linspace(-16, 0, 401, dtype=DOUBLE)
+    excess = kl_log_uniform_cubic(0.5 * log_alpha) - kl_log_uniform_exact(log_alpha)
+    assert excess.min() < -3
+
+
+def test_the_cubic_ends_at_one():
+    with pytest.raises(ValueError, match=r"alpha up to 1, got 7\.389.*kl_log_uniform"):
+        kl_log_uniform_cubic(double([-1.0, 2.0]))

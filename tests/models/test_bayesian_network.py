@@ -463,3 +463,38 @@ def test_it_learns_to_classify(clusters, estimator, precision):
 def test_bad_input_is_refused(classifier, labelled, call, message):
     with pytest.raises(ValueError, match=message):
         call(classifier, labelled)
+
+
+@pytest.mark.parametrize("predict", [lambda net, x: net.predict(x, samples=3), lambda net, x: net.predict_at_means(x)])
+def test_weights_that_broke_are_named_and_inputs_that_hold_nan_refused(predict):
+    net = BayesianNetwork(
+        nn.Sequential(nn.Linear(2, 4), nn.Tanh(), Variational(nn.Linear(4, 3))), likelihood=CategoricalLikelihood()
+    )
+    with pytest.raises(ValueError, match="outputs hold NaN at finite weights"):
+        predict(net, torch.tensor([[math.nan, 1.0]]))
+    with torch.no_grad():
+        net.network[2].layer.weight[0, 0] = math.nan
+    with pytest.raises(ValueError, match=r"cannot predict: 2\.layer\.weight hold NaN or infinity"):
+        predict(net, torch.ones(5, 2))
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_the_terms_at_once_are_those_one_after_the_other(pairs, samples):
+    net = regression(MeanField(0.3), estimator="local")
+    torch.manual_seed(0)
+    found = net.log_likelihood_and_kl(pairs, samples)
+    torch.manual_seed(0)
+    assert_close(found, (net.log_likelihood(pairs, samples), net.kl()))
+    torch.manual_seed(0)
+    value = FreeEnergy(100, bound=Bound(samples=samples, analytic_kl=True))(net, pairs)
+    assert_close(value, found[0].mean(0) - found[1] / 100)
+    assert (value - (found[0].mean(0) - found[1] / len(pairs))).abs().min() > 1e-3
+
+
+def test_an_error_of_the_data_is_not_taken_for_one_of_the_divergence(pairs):
+    net = regression(MeanField(0.3), estimator="local")
+    with pytest.raises((ValueError, RuntimeError)) as caught:
+        FreeEnergy(N)(net, Pairs(pairs.inputs, torch.zeros(N, 2, dtype=DOUBLE)))
+    assert "draw it instead" not in str(caught.value)
+    with pytest.raises(ValueError, match="samples"):
+        net.log_likelihood_and_kl(pairs, 0)

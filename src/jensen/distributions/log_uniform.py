@@ -2,7 +2,7 @@ r"""Divergence of a Gaussian weight from the log-uniform prior, the price of spa
 
 The prior $p(w) \propto 1 / |w|$ has no normaliser, so the divergence of
 $q(w) = \mathcal{N}(\theta, \alpha \theta^2)$ is known up to a constant. It depends on the dropout rate $\alpha$ alone,
-and both functions fix the constant so that it goes to zero as $\alpha \to \infty$: a weight that is all noise is free.
+and all functions fix the constant so that it goes to zero as $\alpha \to \infty$: a weight that is all noise is free.
 
 $$\mathrm{KL}(\alpha) = \mathbb{E}_{\epsilon \sim \mathcal{N}(1, \alpha)} \log |\epsilon| - \frac{1}{2} \log \alpha
 + \frac{\gamma + \log 2}{2} = 2 \int_0^{1 / \sqrt{2 \alpha}} D(y) \, dy, \qquad D(y) = e^{-y^2} \int_0^y e^{t^2} dt$$
@@ -10,6 +10,8 @@ $$\mathrm{KL}(\alpha) = \mathbb{E}_{\epsilon \sim \mathcal{N}(1, \alpha)} \log |
 References:
     | Variational Dropout Sparsifies Deep Neural Networks (Molchanov, Ashukha & Vetrov, 2017), eq. 14
     | https://arxiv.org/abs/1701.05369v3
+    | Variational Dropout and the Local Reparameterization Trick (Kingma, Salimans & Welling, 2015)
+    | https://arxiv.org/abs/1506.02557v2
 """
 
 import math
@@ -18,10 +20,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-__all__ = ["K1", "K2", "K3", "kl_log_uniform", "kl_log_uniform_exact"]
+__all__ = ["K1", "K2", "K3", "kl_log_uniform", "kl_log_uniform_cubic", "kl_log_uniform_exact"]
 
 K1, K2, K3 = 0.63576, 1.87320, 1.48695
 """Of Molchanov's approximation."""
+
+C1, C2, C3 = 1.16145124, -1.50204118, 0.58629921
+"""Of Kingma's cubic."""
+
+LEAST = 0.67553
+"""The least constant with which the cubic is nowhere below the divergence."""
 
 _EULER = 0.5772156649015329
 _SMALL = -8.0
@@ -53,6 +61,40 @@ def kl_log_uniform(log_alpha: Tensor) -> Tensor:
         | https://arxiv.org/abs/1701.05369v3
     """
     return K1 * torch.sigmoid(-K2 - K3 * log_alpha) - 0.5 * logsigmoid(log_alpha)
+
+
+def kl_log_uniform_cubic(log_alpha: Tensor) -> Tensor:
+    r"""Kingma's approximation to the divergence from the log-uniform prior for $\alpha \le 1$, in nats.
+
+    $$\mathrm{KL}(\alpha) \approx c - \tfrac{1}{2} \log \alpha - c_1 \alpha - c_2 \alpha^2 - c_3 \alpha^3, \qquad
+    (c_1, c_2, c_3) = (1.16145124, -1.50204118, 0.58629921)$$
+
+    The paper leaves $c$ open. Here it is 0.67553, the least with which the cubic is nowhere below
+    `kl_log_uniform_exact`, so that a free energy with it still is a bound. It is too large by up to 0.0404 nats: by
+    0.0134 or less for $\alpha \ge 0.05$, by all of it as $\alpha \to 0$. `kl_log_uniform` is within 0.0095 everywhere.
+
+    Args:
+        log_alpha: $\log \alpha$, none of them above 0, any shape.
+
+    Returns:
+        One divergence for each entry, decreasing in $\alpha$.
+
+    Raises:
+        ValueError: if an $\alpha$ is above 1, where the cubic falls without end.
+
+    Example:
+        >>> kl_log_uniform_cubic(torch.tensor([-8.0, -2.0, 0.0]))
+        tensor([4.6751, 1.5444, 0.4298])
+
+    References:
+        | Variational Dropout and the Local Reparameterization Trick (Kingma, Salimans & Welling, 2015)
+        | https://arxiv.org/abs/1506.02557v2
+    """
+    if bool((log_alpha > 0).any()):
+        largest = log_alpha.detach().max().exp()
+        raise ValueError(f"the cubic holds for alpha up to 1, got {largest:g}; use kl_log_uniform, which has no limit")
+    alpha = log_alpha.exp()
+    return LEAST - 0.5 * log_alpha - alpha * (C1 + alpha * (C2 + alpha * C3))
 
 
 def kl_log_uniform_exact(log_alpha: Tensor) -> Tensor:

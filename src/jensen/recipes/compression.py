@@ -5,6 +5,7 @@ from dataclasses import replace
 from jensen.recipes.network_recipe import Network, NetworkOptimizer, NetworkRecipe, Noise, Task, Weights
 from jensen.recipes.networks_measured import (
     COMPRESSION_DIGITS,
+    GHS_LENET5,
     GHS_MNIST,
     GNJ_LENET5,
     GNJ_MNIST,
@@ -80,7 +81,7 @@ FOUND = {
     "gnj-lenet5": _published(1.0, "8-13-88-13; 18-10-7-9 bits", (108, 361, 573), second_hand=RATES),
     "ghs-lenet5": _published(1.0, "5-10-76-16; 10-10-14-13 bits", (156, 419, 771), second_hand=RATES),
 }
-MEASURED = {"gnj-mnist": GNJ_MNIST, "ghs-mnist": GHS_MNIST, "gnj-lenet5": GNJ_LENET5}
+MEASURED = {"gnj-mnist": GNJ_MNIST, "ghs-mnist": GHS_MNIST, "gnj-lenet5": GNJ_LENET5, "ghs-lenet5": GHS_LENET5}
 NETWORKS = {
     "mnist": ("LeNet-300-100", Network(hidden=(300, 100))),
     "lenet5": ("LeNet-5, for a GPU", Network("lenet5", hidden=(20, 50, 500))),

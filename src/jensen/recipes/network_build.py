@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -11,8 +11,15 @@ import torch
 from torch import nn
 
 from jensen.datasets import Supervised, load_supervised
-from jensen.layers import CategoricalLikelihood, GaussianLikelihood
-from jensen.layers import variational as random
+from jensen.layers import (
+    CategoricalLikelihood,
+    GaussianLikelihood,
+    bayesianize,
+    compressible,
+    sparsify,
+    variational,
+    variational_dropout,
+)
 from jensen.models.bayesian_network import BayesianNetwork
 from jensen.recipes.network_recipe import Network, NetworkRecipe, Noise, Prior, Task, Weights
 from jensen.recipes.plain_network import LogLikelihood, PlainNetwork
@@ -152,16 +159,18 @@ def make_random(network: nn.Module, weights: Weights) -> nn.Module:
         )
     """
     if weights.method == "gaussian":
-        posterior = random.MeanField(initial_scale=weights.initial_deviation)
+        posterior = variational.MeanField(initial_scale=weights.initial_deviation)
         prior = make_prior(weights.prior)
-        return random.bayesianize(network, prior=prior, posterior=posterior, estimator=weights.estimator)
+        return bayesianize(network, prior=prior, posterior=posterior, estimator=weights.estimator)
+    if weights.method == "variational_dropout":
+        return variational_dropout(network, **asdict(weights.dropout))
     numbers: dict[str, Any] = {"initial_log_variance": weights.initial_log_variance}
     if weights.threshold is not None:
         numbers["threshold"] = weights.threshold
     if weights.method == "sparse_dropout":
-        return random.sparsify(network, **numbers)
+        return sparsify(network, **numbers)
     if weights.method in ("group_normal_jeffreys", "group_horseshoe"):
-        return random.compressible(
+        return compressible(
             network,
             prior=weights.method.removeprefix("group_"),
             maximum_first_variance=weights.maximum_first_variance,
@@ -171,7 +180,7 @@ def make_random(network: nn.Module, weights: Weights) -> nn.Module:
     raise ValueError(f"the weights of method {weights.method!r} are not random while the network trains")
 
 
-def make_prior(prior: Prior) -> random.Prior:
+def make_prior(prior: Prior) -> variational.Prior:
     """The prior of one weight.
 
     Example:
@@ -179,8 +188,8 @@ def make_prior(prior: Prior) -> random.Prior:
         LaplacePrior(scale=0.5)
     """
     if prior.kind == "scale_mixture":
-        return random.ScaleMixturePrior(prior.mix, prior.scale1, prior.scale2)
-    return random.NormalPrior(prior.scale) if prior.kind == "normal" else random.LaplacePrior(prior.scale)
+        return variational.ScaleMixturePrior(prior.mix, prior.scale1, prior.scale2)
+    return (variational.NormalPrior if prior.kind == "normal" else variational.LaplacePrior)(prior.scale)
 
 
 def make_objective(recipe: NetworkRecipe, *, data: int) -> FreeEnergy | LogLikelihood:

@@ -36,6 +36,7 @@ from jensen.recipes.network_recipe import NetworkRecipe, Task
 from jensen.recipes.network_results import Curve, Findings, NetworkEvaluation, Quantity
 from jensen.recipes.network_running import load_model
 from jensen.recipes.plain_network import PlainNetwork
+from jensen.recipes.thinning import thinned
 
 __all__ = ["Draw", "load_evaluation", "make_predictor", "measure", "outside_of", "seeded"]
 
@@ -65,7 +66,7 @@ def measure(
     Args:
         run: the run folder.
         samples: draws of the weights; the recipe's number where None.
-        limit: the first so many test data only.
+        limit: so many test data only, evenly spaced.
         batch_size: data held at once,
         chunk: with so many draws each.
         seed: of the draws.
@@ -83,7 +84,7 @@ def measure(
         numbers = f"samples={samples}, limit={limit}, batch_size={batch_size}, chunk={chunk}"
         raise ValueError(f"samples, limit, batch_size and chunk must be at least 1, got {numbers}")
     data, place = make_data(recipe), choose_device(device)
-    test = data.test[:limit].to(place)
+    test = thinned(data.test, limit).to(place)
     with threads(recipe.threads), seeded(seed):
         predictor = make_predictor(recipe, model, data, device=place)
         draw = Draw(predictor, samples, batch_size * chunk)

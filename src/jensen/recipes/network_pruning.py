@@ -24,6 +24,7 @@ from jensen.layers.shrinking import (
     signal_to_noise_density,
     thresholds_by_loss,
 )
+from jensen.layers.variational import VariationalDropout, random_layers
 from jensen.recipes.network_recipe import NetworkRecipe
 from jensen.recipes.network_results import Curve, Findings, LayerRow, Quantity
 
@@ -80,6 +81,8 @@ def pruned(recipe: NetworkRecipe, model: nn.Module, test: Pairs, *, train: Pairs
         return _compressed(recipe, network, test, train)
     if recipe.weights.method == "gaussian":
         return _by_ratio(network, test if recipe.noise.kind == "categorical" else None)
+    if recipe.weights.method == "variational_dropout":
+        return Findings(tuple(_dropout_probabilities(network)))
     return Findings()
 
 
@@ -112,6 +115,13 @@ def _by_ratio(network: nn.Module, test: Pairs | None) -> Findings:
     return Findings(rows, curves=(histogram, cumulative, errors))
 
 
+def _dropout_probabilities(network: nn.Module) -> Iterator[Quantity]:
+    r"""The mean of a layer's $p = \alpha / (1 + \alpha)$, of binary dropout with noise of the same variance."""
+    for name, layer in random_layers(network).items():
+        share = float(cast(VariationalDropout, layer).log_alpha().detach().sigmoid().mean())
+        yield Quantity(f"dropout of {name or 'the network'}", 100 * share, math.nan, "%")
+
+
 def _compressed(recipe: NetworkRecipe, network: nn.Module, test: Pairs, train: Pairs) -> Findings:
     """The masked, the shrunk and the rounded network beside each other, the rates, and what a prediction costs."""
     found = compress(network, threshold=recipe.weights.threshold, data=train)
@@ -119,8 +129,10 @@ def _compressed(recipe: NetworkRecipe, network: nn.Module, test: Pairs, train: P
     notes = [f"left of {'-'.join(map(str, table.before))}: {'-'.join(map(str, table.after))}"]
     if whole := [name for name, threshold in found.thresholds.items() if math.isinf(threshold)]:
         notes.append(f"nothing can be cut of {', '.join(whole)} without a worse likelihood")
+    errors = _errors(recipe, found, test)
+    notes += _of_rates(table, errors)
     return Findings(
-        quantities=(*_errors(recipe, found, test), *_rates(table), *_costs(found, test)),
+        quantities=(*errors, *_rates(table), *_costs(found, test)),
         layers=tuple(_layer(row, found.thresholds) for row in table.layers),
         curves=tuple(_histogram(name, rates) for name, rates in log_dropout_rates(network).items()),
         notes=tuple(notes),
@@ -136,6 +148,17 @@ def _errors(recipe: NetworkRecipe, found: Compressed, test: Pairs) -> list[Quant
         return [apart]
     names = {"error, masked": found.full, "error, shrunk": found.small, "error, shrunk at its bits": found.rounded}
     return [*(_error(each, test, name) for name, each in names.items()), apart]
+
+
+def _of_rates(table: CompressionReport, errors: list[Quantity]) -> Iterator[str]:
+    """Which networks the rates are of, so that no rate is read beside the error of another network."""
+    bits = "-".join(str(layer.bits) for layer in table.layers)
+    wrong = "".join(f", error {each.value:.2f} %" for each in errors if each.what == "error, shrunk at its bits")
+    most = table.maximum_compression > table.fast_prediction
+    rates = "fast prediction" if most else "fast prediction and maximum compression"
+    yield f"{rates}: of weights rounded to {bits} bits{wrong}"
+    if most:
+        yield "maximum compression: of weights in clusters, whose error is not measured"
 
 
 def _rates(table: CompressionReport) -> list[Quantity]:

@@ -9,9 +9,10 @@ from typing import Any, Literal
 from jensen.recipes._json import decode, encode
 from jensen.recipes.recipe import Budget, Measured, Paper, Published
 
-__all__ = ["LaplaceFit", "Network", "NetworkOptimizer", "NetworkRecipe", "Noise", "Prior", "Task", "Weights"]
+__all__ = ["Dropout", "LaplaceFit", "Network", "NetworkOptimizer", "NetworkRecipe", "Noise", "Prior", "Task", "Weights"]
 
-RANDOM = ("gaussian", "sparse_dropout", "group_normal_jeffreys", "group_horseshoe")
+SPARSE = ("sparse_dropout", "group_normal_jeffreys", "group_horseshoe")
+RANDOM = ("gaussian", "variational_dropout", *SPARSE)
 
 
 @dataclass(frozen=True)
@@ -115,16 +116,41 @@ class LaplaceFit:
 
 
 @dataclass(frozen=True)
+class Dropout:
+    """The dropout rates of `variational_dropout`.
+
+    Attributes:
+        rate: one for the `layer`, for each input `neuron`, or, of independent noise, for each `weight`.
+        noise: `independent` for each weight, or `correlated`: one for each input.
+        initial_alpha: where the rates start.
+        maximum_alpha: their limit, or none.
+    """
+
+    rate: Literal["layer", "neuron", "weight"] = "layer"
+    noise: Literal["independent", "correlated"] = "independent"
+    initial_alpha: float = 0.25
+    maximum_alpha: float | None = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse rates that no posterior has."""
+        _positive("initial_alpha", self.initial_alpha)
+        if self.maximum_alpha is not None and not self.initial_alpha < self.maximum_alpha:
+            raise ValueError(f"maximum_alpha is {self.maximum_alpha}, not above initial_alpha {self.initial_alpha}")
+        if (self.rate, self.noise) == ("weight", "correlated"):
+            raise ValueError("correlated noise is the same for all weights of an input; take rate neuron or layer")
+
+
+@dataclass(frozen=True)
 class Weights:
     """What is uncertain about the weights, and what training does about it.
 
     Attributes:
-        method: `gaussian` (a factorised Gaussian posterior), `sparse_dropout`, `group_normal_jeffreys`,
-            `group_horseshoe`; `laplace` (found after training) or `deterministic`.
+        method: `gaussian` (a factorised Gaussian posterior), `variational_dropout`, `sparse_dropout`,
+            `group_normal_jeffreys`, `group_horseshoe`; `laplace` (found after training) or `deterministic`.
         estimator: of `gaussian`: `sampled` weights, one draw for the whole batch; `local`, activations drawn for each
             datum; `flipout`.
         samples: draws in a training step.
-        prior: of `gaussian` and `laplace`; the sparse ones have priors of their own.
+        prior: of `gaussian` and `laplace`; the others have priors of their own.
         initial_deviation: standard deviation of the initial posterior of `gaussian`.
         initial_log_variance: logarithm of the initial variances of the sparse posteriors.
         maximum_first_variance: of the two with groups: a limit of the variances in the first layer, or none.
@@ -132,13 +158,20 @@ class Weights:
         threshold: of the sparse ones: what has a larger log alpha is dropped; None takes the lowest of each layer that
             the training data bear.
         laplace: of `laplace`: which weights, which curvature.
+        dropout: of `variational_dropout`: its rates.
 
     Raises:
         ValueError: if a number is out of range, or an estimator is asked of a method that has none.
     """
 
     method: Literal[
-        "gaussian", "sparse_dropout", "group_normal_jeffreys", "group_horseshoe", "laplace", "deterministic"
+        "gaussian",
+        "variational_dropout",
+        "sparse_dropout",
+        "group_normal_jeffreys",
+        "group_horseshoe",
+        "laplace",
+        "deterministic",
     ] = "gaussian"
     estimator: Literal["sampled", "local", "flipout"] = "local"
     samples: int = 1
@@ -149,6 +182,7 @@ class Weights:
     global_scale: float = 1e-5
     threshold: float | None = None
     laplace: LaplaceFit = field(default_factory=LaplaceFit)
+    dropout: Dropout = field(default_factory=Dropout)
 
     def __post_init__(self) -> None:
         """Refuse to train without a draw."""
@@ -169,13 +203,16 @@ class Weights:
     @property
     def sparse(self) -> bool:
         """Whether training decides which weights or units go."""
-        return self.method in RANDOM[1:]
+        return self.method in SPARSE
 
     def __str__(self) -> str:
         """The method and its prior on one line."""
         words = self.method.replace("_", " ")
         if self.method == "gaussian":
             return f"{words} weights, prior {self.prior}, {self.estimator}"
+        if self.method == "variational_dropout":
+            limit = "" if self.dropout.maximum_alpha is None else f", alpha below {self.dropout.maximum_alpha:g}"
+            return f"{words}, {self.dropout.noise} noise, a rate for each {self.dropout.rate}{limit}"
         if self.method == "laplace":
             return f"Laplace ({self.laplace.subset.replace('_', ' ')}, {self.laplace.structure}), prior {self.prior}"
         return words

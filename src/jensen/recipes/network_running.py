@@ -12,10 +12,10 @@ from jensen.recipes.network_recipe import NetworkRecipe
 from jensen.recipes.network_schedules import make_kl_weight, make_learning_rate
 from jensen.training import Adam, History, fit, load_weights
 
-__all__ = ["DATUM", "begin", "check_method", "load_model", "train"]
+__all__ = ["ASCENDS", "begin", "check_method", "load_model", "train"]
 
-DATUM = "datum"
-"""What a bound of such a run is per."""
+ASCENDS = ("bound", "nats per datum")
+"""What training raises, and what that is counted in."""
 
 CHECKPOINTS, VALIDATIONS, CHECKPOINT_SECONDS = 100, 100, 60.0
 """A run is put away and validated so many times, and put away at least once in so many seconds."""

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jensen._contracts import Pairs
+from jensen._contracts import Pairs, check_samples
 from jensen.layers import Prediction
 
 __all__ = ["LogLikelihood", "PlainNetwork"]
@@ -39,13 +39,31 @@ class PlainNetwork(nn.Module):
         return output
 
     def log_likelihood(self, batch: Pairs, samples: int = 1) -> Tensor:
-        r"""$\log p(y_b \mid x_b)$ in nats, `(1, B)`, whatever the number of samples."""
+        r"""$\log p(y_b \mid x_b)$ in nats, `(1, B)`, whatever the number of samples.
+
+        Args:
+            batch: data.
+            samples: accepted as by a network with random weights; without them all samples are one.
+
+        Raises:
+            ValueError: if `samples` is below 1.
+        """
+        check_samples(samples)
         log_prob: Tensor = self.likelihood.log_prob(self.network(batch.inputs).unsqueeze(0), batch.targets)
         return log_prob
 
     @torch.no_grad()
     def predict(self, x: Tensor, *, samples: int = 1) -> Prediction:
-        """The prediction, the same for any number of samples; its epistemic part is zero."""
+        """The prediction of the one network there is, a mixture of one; its epistemic part is zero.
+
+        Args:
+            x: inputs, `(B, *event)`.
+            samples: accepted as by a network with random weights, and without effect: all samples are one.
+
+        Raises:
+            ValueError: if `samples` is below 1.
+        """
+        check_samples(samples)
         outputs = torch.cat([self.network(part) for part in torch.split(x, ROWS)])
         prediction: Prediction = self.likelihood.predict(outputs.unsqueeze(0))
         return prediction

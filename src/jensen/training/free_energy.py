@@ -16,7 +16,7 @@ divergence then counts $M / N$ times, as often as the likelihood of each datum d
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -84,6 +84,13 @@ class FreeEnergy:
         return (whole / self.data).expand(len(batch))
 
 
+class _Terms(NamedTuple):
+    """What a bound with a divergence in closed form reads: log-weights of the likelihood alone, and `(1, B)`."""
+
+    log_weights: LogWeights
+    kl: Tensor
+
+
 @dataclass(frozen=True)
 class _Analytic:
     """The model as one whose every datum has an equal share of the divergence."""
@@ -91,11 +98,20 @@ class _Analytic:
     model: Model
     data: int
 
+    def infer(self, batch: Pairs, samples: int) -> "_Terms":
+        """Both terms, from one pass over the weights where the model offers it."""
+        if not hasattr(self.model, "log_likelihood_and_kl"):
+            return _Terms(self.log_weights(batch, samples), self.kl(batch).unsqueeze(0))
+        try:
+            log_likelihood, kl = self.model.log_likelihood_and_kl(batch, samples)
+        except ValueError:
+            _kl(self.model, self.data)
+            raise
+        return _Terms(_likelihood_alone(log_likelihood), (kl / self.data).expand(1, len(batch)))
+
     def log_weights(self, batch: Pairs, samples: int) -> LogWeights:
         """The likelihood alone, `(K, B)`; the rest is `kl`."""
-        log_likelihood = self.model.log_likelihood(batch, samples)
-        nothing = log_likelihood.new_zeros(())
-        return LogWeights(log_likelihood, nothing, nothing)
+        return _likelihood_alone(self.model.log_likelihood(batch, samples))
 
     def kl(self, batch: Pairs) -> Tensor:
         """The share of each datum in the divergence, `(B,)`."""
@@ -126,6 +142,11 @@ class _Drawn:
     def expected_cost(self, batch: Pairs, estimator: Callable[..., Tensor], *, posterior: Any) -> Tensor:
         """Minus the expected log-likelihood of the whole data set, `(1,)`, by an estimator of `gradients`."""
         return estimator(self.model.cost(batch, data=self.data), posterior)
+
+
+def _likelihood_alone(log_likelihood: Tensor) -> LogWeights:
+    nothing = log_likelihood.new_zeros(())
+    return LogWeights(log_likelihood, nothing, nothing)
 
 
 def _kl(model: Model, data: int) -> Tensor:

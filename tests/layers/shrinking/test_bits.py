@@ -7,7 +7,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from jensen.layers.shrinking import BitFormat, bit_formats, bit_precision, cluster, masked, round_to_bits
-from jensen.layers.variational import sparsify
+from jensen.layers.variational import Variational, sparsify
 
 DOUBLE = torch.float64
 
@@ -100,6 +100,14 @@ def test_a_network_layer_by_layer():
         assert 0 < moved.abs().max() <= deviation / 2
         assert len(rounded.get_submodule(i).weight.unique()) <= 2 ** formats[i].bits
     assert torch.equal(rounded[0].bias, plain[0].bias)
+
+
+def test_a_random_layer_within_another_is_refused():
+    net = nn.Sequential(Variational(nn.Sequential(sparsify(nn.Linear(3, 2))), parameters="*.bias"))
+    with pytest.raises(ValueError, match=r"'0\.layer\.0' is within random layer '0'; make only one"):
+        bit_formats(net)
+    with pytest.raises(ValueError, match=r"'layer\.0' is within random layer ''"):
+        bit_formats(net[0])
 
 
 def test_clusters_are_the_best_of_their_kind():

@@ -4,10 +4,25 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Cauchy, Laplace, Normal, kl_divergence
+from torch import nn
+from torch.distributions import (
+    AffineTransform,
+    Categorical,
+    Cauchy,
+    Gumbel,
+    HalfNormal,
+    Laplace,
+    MixtureSameFamily,
+    Normal,
+    Poisson,
+    StudentT,
+    TransformedDistribution,
+    Uniform,
+    kl_divergence,
+)
 from torch.testing import assert_close
 
-from jensen.layers.variational import LaplacePrior, MeanField, NormalPrior, ScaleMixturePrior
+from jensen.layers.variational import LaplacePrior, MeanField, NormalPrior, ScaleMixturePrior, Variational
 from jensen.layers.variational.posteriors import FullGaussian
 from jensen.layers.variational.priors import as_prior
 
@@ -53,6 +68,37 @@ def test_without_closed_form_the_error_says_what_to_do(prior):
 def test_a_scale_that_is_not_positive_is_refused(make, scale):
     with pytest.raises(ValueError, match="positive and finite"):
         make(scale)
+
+
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        (Uniform(-1.0, 1.0), r"support Interval.*a weight's is the whole line"),
+        (HalfNormal(1.0), "support GreaterThanEq"),
+        (Poisson(3.0), "support IntegerGreaterThan"),
+        (Normal(0.0, 0.0, validate_args=False), r"density 0 or NaN at 'weight' of Linear; its scale must be positive"),
+        (Normal(0.0, math.nan, validate_args=False), "density 0 or NaN at 'weight' of Linear"),
+        (NormalPrior(1e-30), r"NormalPrior\(scale=1e-30\) has density 0 or NaN"),
+    ],
+)
+def test_a_prior_without_a_density_at_the_weights_is_refused_when_a_layer_is_made(prior, message):
+    with pytest.raises(ValueError, match=message):
+        Variational(nn.Linear(3, 2), prior=prior)
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        Cauchy(0.0, 1.0),
+        StudentT(3.0),
+        Gumbel(0.0, 1.0),
+        TransformedDistribution(Normal(0.0, 1.0), [AffineTransform(0.0, 2.0)]),
+        MixtureSameFamily(Categorical(torch.ones(2)), Normal(torch.zeros(2), torch.tensor([1.0, 0.1]))),
+    ],
+)
+def test_every_density_on_the_line_is_a_prior(prior):
+    layer = Variational(nn.Linear(3, 2), prior=prior)
+    assert layer.log_prior(layer.draw(4)).isfinite().all()
 
 
 def test_what_is_no_prior_is_refused():

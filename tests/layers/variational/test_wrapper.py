@@ -7,7 +7,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Distribution, Laplace, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import Laplace, MultivariateNormal, Normal, kl_divergence
 from torch.func import functional_call
 from torch.testing import assert_close
 
@@ -180,14 +180,6 @@ def test_copies_states_pickles_and_double_precision(estimator, parameterization)
     double = copy.deepcopy(random).to(DOUBLE)
     assert output(double, x.double()).dtype == double.kl().dtype == DOUBLE
     assert_close(double.kl().float(), random.kl(), rtol=1e-5, atol=0)
-
-
-@pytest.fixture
-def validation():
-    """Compiling switches the validation of torch's distributions off for the whole process."""
-    before = Distribution._validate_args
-    yield
-    Distribution.set_default_validate_args(before)
 
 
 @pytest.mark.usefixtures("validation")

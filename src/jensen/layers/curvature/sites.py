@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from jensen.layers.affine import AFFINE, Affine
+
 __all__ = ["Choice", "Site", "find_sites", "last_site"]
 
 Choice = Literal["last", "all"] | Sequence[str]
 """The last layer, all layers, or names of layers, patterns such as `features.*` among them."""
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
-Layer = nn.Linear | Convolution
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Site:
     """
 
     name: str
-    layer: Layer
+    layer: Affine
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -134,7 +134,7 @@ def find_sites(network: nn.Module, layers: Choice) -> list[Site]:
             f"curvature is known for Linear and Conv1d to Conv3d alone, not for {', '.join(strange)}: choose "
             f'layers="last" or some of layers={usable}; the others stay as they are'
         )
-    sites = [Site(name, module) for name, module in chosen.items() if isinstance(module, LAYERS)]
+    sites = [Site(name, module) for name, module in chosen.items() if isinstance(module, AFFINE)]
     _check_shared(network, sites)
     return sites
 
@@ -144,7 +144,7 @@ def _own(module: nn.Module) -> set[str]:
 
 
 def _fits(module: nn.Module) -> bool:
-    return isinstance(module, LAYERS) and "weight" in _own(module) <= {"weight", "bias"}
+    return isinstance(module, AFFINE) and "weight" in _own(module) <= {"weight", "bias"}
 
 
 def _check_shared(network: nn.Module, sites: Sequence[Site]) -> None:

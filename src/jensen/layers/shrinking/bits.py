@@ -28,6 +28,7 @@ References:
 """
 
 import copy
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -143,8 +144,10 @@ def bit_formats(
         tolerance: as for `bit_precision`.
 
     Raises:
-        ValueError: if `net` has no random layer, or one that does not know its posterior's standard deviations.
+        ValueError: if `net` has no random layer, one within another, or one that does not know its posterior's standard
+            deviations.
     """
+    _check_apart(list(random_layers(net)))
     plain = masked(net) if plain is None else plain
     return {
         name: bit_precision(
@@ -230,6 +233,13 @@ def _k_means(values: Tensor, clusters: int) -> Tensor:
         counts = ends.diff()
         centres = torch.where(counts > 0, (sums[ends[1:]] - sums[ends[:-1]]) / counts.clamp_min(1), centres)
         before = ends
+
+
+def _check_apart(names: list[str]) -> None:
+    """Refuse a random layer within another: its weight has two posteriors, and no place of its own afterwards."""
+    for inner, outer in itertools.permutations(names, 2):
+        if not outer or inner.startswith(f"{outer}."):
+            raise ValueError(f"random layer {inner!r} is within random layer {outer!r}; make only one of them random")
 
 
 def _weights(net: nn.Module, formats: Mapping[str, BitFormat]) -> dict[str, nn.Parameter]:

@@ -7,23 +7,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from jensen.layers.affine import AFFINE, Affine
+
 __all__ = [
-    "AFFINE",
     "ARGUMENTS",
     "IDLE",
     "MIXING",
     "POOLS",
-    "Affine",
     "Select",
     "affine_layers",
     "architecture",
     "chain",
 ]
-
-Affine = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
-"""A layer with a weight `(outputs, inputs, *kernel)` and perhaps a bias `(outputs,)`."""
-
-AFFINE: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 IDLE: tuple[type[nn.Module], ...] = (
     nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from jensen.layers.affine import Affine
 from jensen.layers.shrinking.bits import BitFormat, bit_formats, round_to_bits
-from jensen.layers.shrinking.chain import Affine, affine_layers, architecture
+from jensen.layers.shrinking.chain import affine_layers, architecture
 from jensen.layers.shrinking.compact import compact
 from jensen.layers.shrinking.cost import file_bytes
 from jensen.layers.shrinking.masks import masked

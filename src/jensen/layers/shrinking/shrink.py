@@ -18,7 +18,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from jensen.layers.shrinking.chain import MIXING, POOLS, Affine, Select, chain
+from jensen.layers.affine import Affine
+from jensen.layers.shrinking.chain import MIXING, POOLS, Select, chain
 
 __all__ = ["shrink"]
 

@@ -6,6 +6,7 @@ from jensen.layers.variational.group_sparse import GroupSparse, compressible
 from jensen.layers.variational.networks import (
     at_means,
     draw_weights,
+    forward_and_kl,
     forward_samples,
     forward_with,
     log_posterior,
@@ -17,6 +18,7 @@ from jensen.layers.variational.posteriors import FullGaussian, MeanField, Poster
 from jensen.layers.variational.priors import LaplacePrior, NormalPrior, Prior, ScaleMixturePrior
 from jensen.layers.variational.protocol import Draws, RandomLayer, is_random_layer
 from jensen.layers.variational.sparse_dropout import SparseDropout, sparsify
+from jensen.layers.variational.variational_dropout import VariationalDropout, variational_dropout
 from jensen.layers.variational.wrapper import Variational
 
 __all__ = [
@@ -34,10 +36,12 @@ __all__ = [
     "ScaleMixturePrior",
     "SparseDropout",
     "Variational",
+    "VariationalDropout",
     "at_means",
     "bayesianize",
     "compressible",
     "draw_weights",
+    "forward_and_kl",
     "forward_samples",
     "forward_with",
     "is_random_layer",
@@ -46,4 +50,5 @@ __all__ = [
     "random_layers",
     "sparsify",
     "total_kl",
+    "variational_dropout",
 ]

@@ -3,11 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from jensen.layers.variational.kernels import LINEAR_LAYERS
+from jensen.layers.affine import AFFINE, Affine
 
-__all__ = ["Affine", "check_affine", "check_input", "spatial_axes"]
-
-Affine = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+__all__ = ["check_affine", "check_input", "spatial_axes"]
 
 
 def check_affine(layer: nn.Module) -> Affine:
@@ -16,7 +14,7 @@ def check_affine(layer: nn.Module) -> Affine:
     Raises:
         ValueError: naming the kind of layer, or the number of weights that are not finite.
     """
-    if not isinstance(layer, LINEAR_LAYERS):
+    if not isinstance(layer, AFFINE):
         kinds = "nn.Linear, nn.Conv1d, nn.Conv2d or nn.Conv3d"
         raise ValueError(f"local reparameterisation needs {kinds}, got {type(layer).__name__}")
     if isinstance(layer.weight, nn.UninitializedParameter):

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from torch import nn
 
+from jensen.layers.affine import AFFINE
 from jensen.layers.variational.conversion import WHOLES
-from jensen.layers.variational.kernels import LINEAR_LAYERS
 from jensen.layers.variational.protocol import is_random_layer
 from jensen.layers.variational.wrapper import matches
 
@@ -47,7 +47,7 @@ def converted(
 
 def _plain_layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     """Linear layers and convolutions by name, but none whose parent is random or multiplies by its weight itself."""
-    if isinstance(module, LINEAR_LAYERS):
+    if isinstance(module, AFFINE):
         yield name, module
     elif not is_random_layer(module) and not isinstance(module, WHOLES):
         for attribute, child in module.named_children():

@@ -26,6 +26,7 @@ __all__ = [
     "kl_of_log_scale",
     "local_linear",
     "local_reparameterization",
+    "noisy_linear",
     "normal_kl",
     "offset",
     "plain_gradients",
@@ -250,19 +251,18 @@ class _LocalLinear(Function):
         variances = kind.fast_variance(free_weight)
         in_bias = None if free_bias is None else kind.fast_variance(free_bias)
         squares = x.square()
-        spread = F.linear(squares, variances, in_bias)
-        scale = spread.clamp_min_(torch.finfo(spread.dtype).tiny).sqrt_()
-        ctx.save_for_backward(x, noise, weight, free_weight, bias, free_bias, squares, variances, in_bias, scale)
-        return F.linear(x, weight, bias).addcmul_(scale, noise)
+        y, ratio = noisy_linear(x, noise, squares=squares, means=(weight, bias), variances=(variances, in_bias))
+        ctx.save_for_backward(x, noise, weight, free_weight, bias, free_bias, squares, variances, in_bias, ratio)
+        return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        *inputs, squares, variances, in_bias, scale = ctx.saved_tensors
+        *inputs, squares, variances, in_bias, ratio = ctx.saved_tensors
         if torch.is_grad_enabled():
             return plain_gradients(_plain_local_linear, (ctx.kind, *inputs), grad)
-        x, noise, weight, free_weight, _, free_bias = inputs
+        x, _, weight, free_weight, _, free_bias = inputs
         _, of_x, _, of_weight, of_free_weight, of_bias, of_free_bias = ctx.needs_input_grad
-        spread = (grad * noise).div_(scale)  # twice the gradient in the variances of the outputs, (B, out)
+        spread = grad * ratio  # twice the gradient in the variances of the outputs, (B, out)
         in_x = (grad @ weight).addcmul_(x, spread @ variances) if of_x else None
         in_weight = grad.T @ x if of_weight else None
         in_free = None
@@ -273,7 +273,36 @@ class _LocalLinear(Function):
         return None, in_x, None, in_weight, in_free, in_bias_mean, in_bias_free
 
 
-def plain_gradients(plain: Callable[..., Tensor], inputs: Sequence[Any], grad: Tensor) -> tuple[Tensor | None, ...]:
+def noisy_linear(
+    x: Tensor,
+    noise: Tensor,
+    *,
+    squares: Tensor,
+    means: tuple[Tensor, Tensor | None],
+    variances: tuple[Tensor, Tensor | None],
+) -> tuple[Tensor, Tensor]:
+    r"""`local_linear` without autograd, and what its gradient needs: $\epsilon / \sqrt{v}$, in the same shape.
+
+    The smallest positive number in the bias keeps the outputs' variances $v$, sums of squares, above zero.
+
+    Args:
+        x: the inputs, `(B, in)`.
+        noise: $\epsilon$, `(B, out)`.
+        squares: those of the inputs.
+        means: of the weight `(out, in)` and the bias `(out,)` or None.
+        variances: theirs.
+    """
+    of_weight, of_bias = variances
+    tiny = torch.finfo(of_weight.dtype).tiny
+    floor = of_weight.new_full((len(of_weight),), tiny) if of_bias is None else of_bias.clamp_min(tiny)
+    spread = F.linear(squares, of_weight, floor)
+    ratio = spread.rsqrt().mul_(noise)
+    return F.linear(x, *means).addcmul_(spread, ratio), ratio
+
+
+def plain_gradients(
+    plain: Callable[..., Tensor | tuple[Tensor, ...]], inputs: Sequence[Any], grad: Tensor | tuple[Tensor, ...]
+) -> tuple[Tensor | None, ...]:
     """The gradients of the plain formula, which can be differentiated again."""
     places = [i for i, each in enumerate(inputs) if isinstance(each, Tensor) and each.requires_grad]
     found = torch.autograd.grad(plain(*inputs), [inputs[i] for i in places], grad, create_graph=True)

@@ -40,7 +40,8 @@ import torch
 from torch import Tensor, nn
 
 from jensen._contracts import check_samples
-from jensen.layers.variational._affine import Affine, check_affine, check_input, spatial_axes
+from jensen.layers.affine import Affine
+from jensen.layers.variational._affine import check_affine, check_input, spatial_axes
 from jensen.layers.variational._conversion import converted
 from jensen.layers.variational._log_variances import variances
 from jensen.layers.variational.closed_forms import kl_of_log_scale, local_reparameterization

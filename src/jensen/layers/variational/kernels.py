@@ -19,16 +19,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from jensen.layers.affine import AFFINE
+
 __all__ = [
-    "LINEAR_LAYERS",
     "apply_linearly",
     "flipout",
     "is_linear",
     "sign_shapes",
     "signs",
 ]
-
-LINEAR_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def is_linear(layer: nn.Module) -> bool:
@@ -38,7 +37,7 @@ def is_linear(layer: nn.Module) -> bool:
         >>> is_linear(nn.Conv1d(1, 1, 3)), is_linear(nn.LSTM(1, 1))
         (True, False)
     """
-    kinds = [kind for kind in LINEAR_LAYERS if isinstance(layer, kind)]
+    kinds = [kind for kind in AFFINE if isinstance(layer, kind)]
     hooked = layer._forward_pre_hooks or layer._forward_hooks
     return bool(kinds) and type(layer).forward is kinds[0].forward and not hooked
 

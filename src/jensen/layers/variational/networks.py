@@ -23,6 +23,7 @@ __all__ = [
     "Weights",
     "at_means",
     "draw_weights",
+    "forward_and_kl",
     "forward_samples",
     "forward_with",
     "log_posterior",
@@ -150,6 +151,53 @@ def log_posterior(net: nn.Module, weights: Weights) -> Tensor:
     """
     layers = _layers_of(net, weights)
     return _total([layer.log_posterior(weights[name]) for name, layer in layers.items()])
+
+
+def forward_and_kl(net: nn.Module, x: Tensor) -> tuple[Any, Tensor]:
+    r"""One output of the network with noise, and `total_kl`, in fewer passes over the weights than one after the other.
+
+    They share nodes of the graph: a backward pass of one of the two frees them for both, unless told to retain them.
+
+    Args:
+        net: a module with random layers.
+        x: the inputs, `(B, *event)`.
+
+    Returns:
+        What `net(x)` returns, and $\mathrm{KL}(q(w) \,\|\, p(w))$ in nats, summed over the weights, `()`.
+
+    Raises:
+        ValueError: if there is no random layer, or one has no closed form of the divergence.
+
+    Example:
+        >>> from jensen.layers.variational import Variational
+        >>> net = Variational(nn.Linear(3, 2), estimator="local")
+        >>> output, kl = forward_and_kl(net, torch.ones(7, 3))
+        >>> output.shape, bool(torch.isclose(kl, net.kl()))
+        (torch.Size([7, 2]), True)
+    """
+    layers = random_layers(net)
+    if torch.compiler.is_compiling():
+        return net(x), total_kl(net)
+    kls: dict[str, Tensor] = {}
+    with ExitStack() as stack:
+        for name, layer in layers.items():
+            if hasattr(layer, "forward_and_kl"):
+                vars(layer)["forward"] = _noting(name, layer, kls)
+                stack.callback(vars(layer).pop, "forward")
+        output = net(x)
+    return output, _total([kls[name] if name in kls else layer.kl() for name, layer in layers.items()])
+
+
+def _noting(name: str, layer: Any, kls: dict[str, Tensor]) -> Callable[..., Any]:
+    """The layer's forward pass, which notes the divergence the first time that a gradient can flow through it."""
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        if name in kls or not torch.is_grad_enabled():
+            return type(layer).forward(layer, *args, **kwargs)
+        output, kls[name] = layer.forward_and_kl(*args, **kwargs)
+        return output
+
+    return forward
 
 
 def forward_samples(net: nn.Module, x: Tensor, samples: int) -> Tensor:

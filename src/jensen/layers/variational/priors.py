@@ -186,6 +186,31 @@ def as_prior(prior: Prior | Distribution) -> Prior:
     return prior
 
 
+def check_density(prior: Prior, weights: Tensor, name: str) -> None:
+    """Refuse a prior that is no density on the whole line, or has none at the initial means.
+
+    Raises:
+        ValueError: naming the prior and the parameter.
+    """
+    if isinstance(prior, DistributionPrior) and not _is_on_the_line(prior.distribution, weights):
+        found = f"{prior.distribution} has support {prior.distribution.support}"
+        raise ValueError(f"the prior {found}; a weight's is the whole line")
+    log_prob = prior.log_prob(weights.detach())
+    if bool((log_prob.isnan() | (log_prob == -math.inf)).any()):
+        named = prior.distribution if isinstance(prior, DistributionPrior) else prior
+        raise ValueError(f"the prior {named} has density 0 or NaN at {name}; its scale must be positive and not tiny")
+
+
+def _is_on_the_line(distribution: Distribution, like: Tensor) -> bool:
+    """Whether its support is all real numbers; a distribution that names none is taken at its word."""
+    try:
+        support = distribution.support
+    except NotImplementedError:
+        return True
+    line = like.new_tensor([-1e30, -0.5, 0.25, 1e30])
+    return support is not None and not support.is_discrete and bool(support.check(line).all())  # type: ignore[no-untyped-call]
+
+
 def no_closed_form(prior: object) -> ValueError:
     """The error of a divergence that has to be estimated."""
     return ValueError(

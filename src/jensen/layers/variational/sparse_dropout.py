@@ -33,7 +33,8 @@ from torch import Tensor, nn
 
 from jensen._contracts import check_samples
 from jensen._math import HALF_LOG_TWO_PI
-from jensen.layers.variational._affine import Affine, check_affine, check_input
+from jensen.layers.affine import Affine
+from jensen.layers.variational._affine import check_affine, check_input
 from jensen.layers.variational._conversion import converted
 from jensen.layers.variational._log_variances import clipped_log_alpha, summed_kl_log_uniform, variances
 from jensen.layers.variational.closed_forms import local_reparameterization

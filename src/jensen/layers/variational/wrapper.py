@@ -17,14 +17,15 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
 from jensen._contracts import check_samples
-from jensen.layers.variational import closed_forms, kernels
+from jensen.layers.variational import closed_forms, joint, kernels
 from jensen.layers.variational.posteriors import INDEPENDENT, MeanFieldScales, Posterior, Scales
-from jensen.layers.variational.priors import STANDARD_NORMAL, Prior, as_prior
+from jensen.layers.variational.priors import STANDARD_NORMAL, NormalPrior, Prior, as_prior, check_density
 from jensen.layers.variational.protocol import Draws
 
 __all__ = ["ESTIMATORS", "Variational", "matches"]
 
 ESTIMATORS = ("sampled", "local", "flipout")
+_Gaussian = tuple[Tensor, Tensor]
 
 
 class Variational(nn.Module):
@@ -50,7 +51,8 @@ class Variational(nn.Module):
 
     Raises:
         ValueError: if no parameter matches, a weight is NaN or infinite, two names share one parameter, the layer's
-            weights are computed from others (a parametrization), or the estimator does not suit the layer.
+            weights are computed from others (a parametrization), the prior is no density on the whole line or has none
+            at the means, or the estimator does not suit the layer.
 
     Example:
         >>> layer = Variational(nn.Linear(784, 10), estimator="local")
@@ -79,6 +81,8 @@ class Variational(nn.Module):
         self.names = _matching(layer, parameters)
         self.layer = layer
         self.prior, self.family, self.estimator = as_prior(prior), posterior, estimator
+        for name, mean in self.means().items():
+            check_density(self.prior, mean, f"{name!r} of {type(layer).__name__}")
         self.posterior = posterior.start(self.means())
         self.deterministic = False
         self.training = layer.training
@@ -93,6 +97,21 @@ class Variational(nn.Module):
             return self._linear(args[0] if args else kwargs["input"])
         draw = {name: weights[0] for name, weights in self._scales().draw(self.means(), 1).items()}
         return functional_call(self.layer, draw, args, kwargs)
+
+    def forward_and_kl(self, *args: Any, **kwargs: Any) -> tuple[Any, Tensor]:
+        """What the layer and then `kl` return; with `"local"` a linear layer goes over its weights once for both.
+
+        They may share one node of the graph: a backward pass of one frees it for both, unless told to retain it.
+
+        Raises:
+            ValueError: if the divergence has no closed form.
+        """
+        local = self.estimator == "local" and not self.deterministic
+        if not (local and type(self.prior) is NormalPrior and self._wholly_random_linear()):
+            return Variational.forward(self, *args, **kwargs), self.kl()
+        x, kind = args[0] if args else kwargs["input"], cast(MeanFieldScales, self.posterior).kind
+        of_weight, of_bias, noise = self._local_terms(x)
+        return joint.local_linear_and_kl(x, of_weight, of_bias, noise=noise, kind=kind, prior_scale=self.prior.scale)
 
     def _linear(self, x: Tensor) -> Tensor:
         if self.estimator == "local":
@@ -111,13 +130,10 @@ class Variational(nn.Module):
 
     def _local(self, x: Tensor) -> Tensor:
         layer, posterior = self.layer, cast(MeanFieldScales, self.posterior)
+        if self._wholly_random_linear():
+            of_weight, of_bias, noise = self._local_terms(x)
+            return closed_forms.local_linear(x, of_weight, of_bias, noise=noise, kind=posterior.kind)
         weight, bias = cast(Tensor, layer._parameters["weight"]), layer._parameters["bias"]
-        if isinstance(layer, nn.Linear) and len(self.names) == (1 if bias is None else 2):
-            noise = torch.randn(*x.shape[:-1], layer.out_features, dtype=weight.dtype, device=weight.device)
-            pair = (None, None) if bias is None else (bias, posterior.free("bias"))
-            return closed_forms.local_linear(
-                x, (weight, posterior.free("weight")), pair, noise=noise, kind=posterior.kind
-            )
         mean = kernels.apply_linearly(layer, x, weight, bias)
         in_bias = posterior.variance("bias") if "bias" in self.names else None
         if "weight" in self.names:
@@ -125,6 +141,18 @@ class Variational(nn.Module):
         else:
             variance = cast(Tensor, in_bias).reshape(-1, *[1] * (weight.ndim - 2)).expand_as(mean)
         return closed_forms.local_reparameterization(mean, variance, torch.randn_like(mean))
+
+    def _wholly_random_linear(self) -> bool:
+        present = [each for each in self.layer._parameters.values() if each is not None]
+        return isinstance(self.layer, nn.Linear) and len(self.names) == len(present)
+
+    def _local_terms(self, x: Tensor) -> tuple[_Gaussian, _Gaussian | tuple[None, None], Tensor]:
+        """Means and free scales of the weight and the bias of a linear layer, and noise for its outputs."""
+        posterior, parameters = cast(MeanFieldScales, self.posterior), self.layer._parameters
+        weight, bias = cast(Tensor, parameters["weight"]), parameters["bias"]
+        noise = torch.randn(*x.shape[:-1], len(weight), dtype=weight.dtype, device=weight.device)
+        of_bias = (None, None) if bias is None else (bias, posterior.free("bias"))
+        return (weight, posterior.free("weight")), of_bias, noise
 
     def _offset(self, name: str) -> Tensor | None:
         """The noise of one parameter, where it is random."""
