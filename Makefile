@@ -75,6 +75,8 @@ bench: $(READY)  ## training steps, gradient estimators and evidences beside han
 	env -u OMP_WAIT_POLICY $(KEEP_PAGES) $(ONE_THREAD_EACH) $(BIN)/python benchmarks/bayes_step.py --threads $(THREADS)
 	$(ONE_THREAD_EACH) $(BIN)/python benchmarks/gradients.py
 	$(ONE_THREAD_EACH) $(BIN)/python benchmarks/evidence.py
+	$(ONE_THREAD_EACH) $(BIN)/python benchmarks/draw_step.py --sizes small,attention
+	$(ONE_THREAD_EACH) $(BIN)/python benchmarks/ais.py
 
 clean:  ## remove what was built, but no run and not the environment
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,8 +5,18 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
-__all__ = ["Indexable", "LatentLayer", "LogWeights", "Pairs", "check_log_weights", "check_noise", "check_samples"]
+__all__ = [
+    "Indexable",
+    "Inference",
+    "LatentLayer",
+    "LogWeights",
+    "Pairs",
+    "check_log_weights",
+    "check_noise",
+    "check_samples",
+]
 
 
 class LogWeights(NamedTuple):
@@ -43,6 +53,26 @@ class LogWeights(NamedTuple):
     def tempered(self, kl_weight: float) -> Tensor:
         r"""$\log p(x \mid z) + \beta (\log p(z) - \log q(z \mid x))$, `(K, B)`: a log-weight at $\beta = 1$ alone."""
         return self.log_likelihood + kl_weight * (self.log_prior - self.log_posterior)
+
+
+class Inference(NamedTuple):
+    r"""One pass of a latent-variable model over data: what `model.infer(x, samples)` returns.
+
+    Attributes:
+        log_weights: the three log-densities at the draws.
+        kl: $\mathrm{KL}(q(z \mid x) \,\|\, p(z))$ in nats, `(K, B)`: in closed form as far as there is one, given the
+            draws of the layers or steps that it depends on; its mean over draws is the divergence.
+        likelihood: $p(x \mid z)$ at the draws, batch `(K, B)`, event `(pixels,)`.
+        latents: the draws, one tensor `(K, B, D)` for each stochastic layer or step.
+        units: `kl` by unit, one tensor `(K, B, D)` for each stochastic layer or step, `(K, B, 1)` where the units of a
+            layer have no divergence of their own; empty where the model does not tell.
+    """
+
+    log_weights: LogWeights
+    kl: Tensor
+    likelihood: Distribution
+    latents: tuple[Tensor, ...]
+    units: tuple[Tensor, ...] = ()
 
 
 class LatentLayer(NamedTuple):

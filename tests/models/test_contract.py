@@ -205,8 +205,10 @@ def test_an_encoder_of_another_width_is_refused_even_if_it_would_broadcast(x):
     encoder, decoder = GaussianMLP(PIXELS, (), 3), BernoulliMLP(3, (), PIXELS)
     with pytest.raises(ValueError, match=r"noise has shape"):
         IWAE(encoders=[encoder], decoders=[decoder], latents=[1]).log_weights(x, 2)
-    with pytest.raises(ValueError, match=r"noise has shape"):
-        VAE(encoder=encoder, decoder=decoder, latent=1).log_weights(x, 2)
+    narrow = VAE(encoder=encoder, decoder=decoder, latent=1)
+    for weigh in (narrow.log_weights, narrow.infer):
+        with pytest.raises(ValueError, match=r"posterior has events of shape \(3,\); expected \(latent,\) = \(1,\)"):
+            weigh(x, 2)
 
 
 def test_a_decoder_of_another_width_is_refused_by_the_check(x):

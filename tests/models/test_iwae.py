@@ -42,6 +42,17 @@ def test_the_weights_have_the_evidence_as_expectation(chain, every_draw, x, laye
     assert_close(weight @ log_weights.total.exp(), world.log_evidence(x).exp(), rtol=1e-8, atol=0)
 
 
+@pytest.mark.parametrize(("layers", "nodes"), [(1, 40), (2, 40), (3, 24)])
+def test_over_all_noise_the_generated_likelihood_has_the_evidence_as_mean(chain, quadrature, x, layers, nodes):
+    world = chain(layers)
+    noise, weight = quadrature(layers, nodes)
+    model, noise = world.iwae(), noise.unsqueeze(1)
+    assert_close(weight @ model.generate(noise).log_prob(x).exp(), world.log_evidence(x).exp(), rtol=1e-6, atol=0)
+    if layers > 1:
+        shared = model.generate(noise[..., :1].expand_as(noise)).log_prob(x).exp()
+        assert not torch.allclose(weight @ shared, world.log_evidence(x).exp(), rtol=1e-2)
+
+
 def test_a_prior_without_the_link_between_layers_is_caught(chain, every_draw, x):
     world = chain(2)
     log_weights, weight = every_draw(world.iwae(), x, path_derivative=True)
@@ -101,3 +112,21 @@ def test_one_layer_is_the_variational_autoencoder(chain, x):
     noise = vae.noise(x, 3)
     assert_close(one.log_weights(x, 3, noise=noise), vae.log_weights(x, 3, noise=noise))
     assert_close(one.latents(x)[0], vae.latents(x)[0])
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_one_pass_tells_what_log_weights_tells_and_the_divergence_of_each_draw(chain, every_draw, x, layers):
+    model = chain(layers).iwae()
+    noise = model.noise(x, 5)
+    inference = model.infer(x, 5, noise=noise)
+    terms = model.log_weights(x, 5, noise=noise)
+    assert_close(tuple(inference.log_weights)[:3], tuple(terms)[:3])
+    assert_close(inference.kl, sum(u.sum(-1) for u in inference.units))
+    assert_close(inference.likelihood.log_prob(x), terms.log_likelihood)
+    if layers < 3:
+        log_weights, weight = every_draw(model, x)
+        exact = weight @ (log_weights.log_posterior - log_weights.log_prior)
+        torch.manual_seed(0)
+        kl = model.infer(x, 20_000).kl
+        z = (kl.mean(0) - exact) / (kl.std(0) / 20_000**0.5).clamp_min(1e-12)
+        assert z.abs().max() < 4.56

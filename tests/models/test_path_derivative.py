@@ -44,7 +44,7 @@ def without_second_weight(model, x, samples, noise):
 def hooked_on_the_chain(model, x, samples, noise):
     """A twin without branches: what flows from the second layer's draws through the first's is weighed twice."""
     q = model.posterior(x)
-    h, _ = model._recognise(q, noise)
+    h, _, _ = model._recognise(q, noise)
     terms = model.likelihood(h[0]).log_prob(x), model._log_prior(h), model._log_posterior_at(h, q)
     return bounds.dreg(LogWeights(*terms, path=tuple(h)))
 

@@ -4,6 +4,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 from torch.testing import assert_close
 
 from jensen import bounds
+from jensen.models import VAE
 
 
 @pytest.fixture
@@ -82,3 +83,42 @@ def test_an_analytic_divergence_inside_the_logarithm_is_no_bound(chain, every_dr
     log_weights, weight = every_draw(vae, x)
     limit = (weight @ log_weights.log_likelihood.exp()).log() - vae.kl(x)
     assert (limit > world.log_evidence(x) + 0.01).any()
+
+
+def test_one_pass_tells_what_log_weights_and_kl_tell(vae, x):
+    noise = vae.noise(x, 5)
+    inference = vae.infer(x, 5, noise=noise)
+    terms = vae.log_weights(x, 5, noise=noise)
+    assert_close(tuple(inference.log_weights)[:3], tuple(terms)[:3])
+    assert_close(inference.kl, vae.kl(x).expand(5, -1))
+    assert_close(inference.units[0].sum(-1), inference.kl)
+    assert_close(inference.likelihood.log_prob(x), terms.log_likelihood)
+
+
+class Shifted(torch.nn.Module):
+    """The Gaussian of torch around what an encoder says, a family without noise from outside."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x):
+        q = self.encoder(x)
+        return Independent(Normal(q.mean, q.stddev), 1)
+
+
+def test_any_reparameterised_posterior_will_do(vae, x):
+    other = VAE(encoder=Shifted(vae.encoder), decoder=vae.decoder, latent=1).double()
+    torch.manual_seed(0)
+    theirs = other.log_weights(x, 20_000)
+    torch.manual_seed(1)
+    ours = vae.log_weights(x, 20_000)
+    for a, b in zip(theirs[:3], ours[:3], strict=True):
+        error = ((a.var(0) + b.var(0)) / 20_000).sqrt()
+        assert ((a.mean(0) - b.mean(0)) / error).abs().max() < 4.56
+    (-bounds.elbo(other.log_weights(x, 2).total).mean()).backward()
+    assert all(p.grad is not None for p in other.parameters())
+    with pytest.raises(ValueError, match="makes its own noise"):
+        other.log_weights(x, 2, noise=torch.zeros(2, 4, 1).double())
+    with pytest.raises(ValueError, match="no closed-form divergence"):
+        other.kl(x)

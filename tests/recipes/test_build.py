@@ -37,7 +37,7 @@ def weights(*sizes):
 )
 def test_a_model_has_the_papers_sizes(name, count):
     recipe = recipes.get(name)
-    model = make_model(recipe.model, 560 if recipe.data.name == "frey" else 784)
+    model = make_model(recipe.model, (28, 20) if recipe.data.name == "frey" else (28, 28))
     assert sum(parameter.numel() for parameter in model.parameters()) == count
     assert isinstance(model, {"iwae": IWAE, "vae": VAE}[recipe.model.kind])
 
@@ -45,7 +45,7 @@ def test_a_model_has_the_papers_sizes(name, count):
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "continuous_bernoulli"])
 @pytest.mark.parametrize(("kind", "hidden", "latent"), [("vae", ((7,),), (3,)), ("iwae", ((7,), (6, 5)), (4, 2))])
 def test_every_kind_gives_log_weights_with_a_gradient(kind, hidden, latent, likelihood):
-    model = make_model(Architecture(kind, hidden, latent, likelihood), 12)
+    model = make_model(Architecture(kind, hidden, latent, likelihood), (12,))
     x = torch.full((3, 12), 0.5) if likelihood != "bernoulli" else torch.ones(3, 12)
     model.check(x)
     log_w = model.log_weights(x, 5).total
@@ -132,22 +132,22 @@ def test_unknown_data_are_refused(data, message):
     ],
 )
 def test_a_model_with_discrete_units_has_the_papers_sizes(name, count):
-    model = make_model(recipes.get(name).model, 784)
+    model = make_model(recipes.get(name).model, (28, 28))
     assert sum(parameter.numel() for parameter in model.parameters()) == count
 
 
 def test_discrete_units_are_bits_or_rows():
     rows = Architecture("structured", hidden=((7,), ()), latent=(3, 2), categories=4)
-    model = make_model(rows, 12)
+    model = make_model(rows, (12,))
     assert [layer.units for layer in model.layers] == [(3, 4), (2, 4)]
     assert model.log_weights(torch.ones(5, 12), 2).total.shape == (2, 5)
-    bits = make_model(Architecture("discrete_vae", hidden=((7, 6),), latent=(3,), categories=2), 12)
+    bits = make_model(Architecture("discrete_vae", hidden=((7, 6),), latent=(3,), categories=2), (12,))
     assert bits.units == (3,)
     assert bits.sample(2).shape == (2, 12)
 
 
 def test_the_activation_is_the_one_that_is_named():
-    leaky = make_model(recipes.get("discrete-vae-mnist").model, 784)
+    leaky = make_model(recipes.get("discrete-vae-mnist").model, (28, 28))
     found = [m for m in leaky.modules() if isinstance(m, torch.nn.LeakyReLU)]
     assert {m.negative_slope for m in found} == {0.1}
     assert len(found) == 4
@@ -165,7 +165,7 @@ def test_the_activation_is_the_one_that_is_named():
 )
 def test_a_method_that_learns_a_control_gets_one_beside_the_same_model(method, options, count):
     recipe = recipes.adapt(recipes.get("discrete-vae-digits"), smoke=True, method=method, options=options)
-    plain, found = (make_model(recipe.model, 64, objective=objective) for objective in (None, recipe.objective))
+    plain, found = (make_model(recipe.model, (64,), objective=objective) for objective in (None, recipe.objective))
     assert plain.control is None
     assert (found.control is None) == (count is None)
     if count is not None:
@@ -178,7 +178,7 @@ def test_a_control_is_for_a_single_layer_of_discrete_units():
     one = Architecture("structured", hidden=((),), latent=(5,), categories=2)
     two = Architecture("structured", hidden=((), ()), latent=(5, 4), categories=2)
     relax, rebar = Objective("estimated", method="relax"), Objective("estimated", method="rebar")
-    assert make_model(one, 12, objective=relax).control.inputs == 12
-    assert make_model(two, 12, objective=rebar).control is None
+    assert make_model(one, (12,), objective=relax).control.inputs == 12
+    assert make_model(two, (12,), objective=rebar).control is None
     with pytest.raises(ValueError, match="2 nested layers"):
-        make_model(two, 12, objective=relax)
+        make_model(two, (12,), objective=relax)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from jensen import recipes
-from jensen.recipes import Network, NetworkOptimizer, NetworkRecipe, Noise, Prior, Recipe, Task, Weights
+from jensen.recipes import Dropout, Network, NetworkOptimizer, NetworkRecipe, Noise, Prior, Recipe, Task, Weights
 from jensen.recipes.kinds import KINDS, kind_of
 from jensen.recipes.overrides import OPTIONS
 
@@ -19,6 +19,7 @@ DOWNLOAD_FREE = ("digits", "diabetes")
 def test_there_is_a_recipe_for_every_experiment():
     assert set(NETWORKS) == {
         "bbb-digits", "bbb-mnist-400", "bbb-mnist-800", "bbb-mnist-1200", "bbb-diabetes", "bbb-uci",
+        "variational-dropout-digits", "variational-dropout-mnist",
         "sparse-vd-mnist", "sparse-vd-lenet5", "sparse-vd-digits", "compression-digits",
         "compression-gnj-mnist", "compression-ghs-mnist", "compression-gnj-lenet5", "compression-ghs-lenet5",
         "laplace-digits", "laplace-mnist",
@@ -62,6 +63,9 @@ def test_pixels_of_bayes_by_backprop_are_divided_by_126():
         (lambda: Weights(samples=0), "samples must be at least 1, got 0"),
         (lambda: Weights(prior=Prior("scale_mixture")), "no closed-form KL, which 'local' needs"),
         (lambda: Weights("laplace", prior=Prior("laplace")), "takes a normal prior, got laplace"),
+        (lambda: Dropout(initial_alpha=0.0), "initial_alpha must be a positive number, got 0.0"),
+        (lambda: Dropout(initial_alpha=1.0), "maximum_alpha is 1.0, not above initial_alpha 1.0"),
+        (lambda: Dropout(rate="weight", noise="correlated"), "take rate neuron or layer"),
         (lambda: Noise("gaussian", scale=0.0), "the noise's scale must be a positive number"),
         (lambda: NetworkOptimizer(learning_rate=0.0), "learning_rate must be a positive number"),
         (lambda: NetworkOptimizer(kl_start=5.0, kl_end=2.0), "kl_start not after kl_end"),
@@ -78,7 +82,7 @@ def test_numbers_that_make_no_experiment_are_refused(make, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"weights": {"method": "magic"}}, "recipe.weights.method must be one of gaussian, sparse_dropout"),
+        ({"weights": {"method": "magic"}}, "recipe.weights.method must be one of gaussian, variational_dropout"),
         ({"weights": {"prior": {"scale": "wide"}}}, "recipe.weights.prior.scale must be float, got 'wide'"),
         ({"network": {"hidden": "400"}}, "recipe.network.hidden must be a list, got '400'"),
         ({"noise": {"scale": None}}, "recipe.noise.scale must be"),
@@ -160,4 +164,4 @@ def test_recipes_of_networks_are_read_without_torch():
 
 def test_every_family_has_a_recipe_that_needs_no_download():
     free = {recipes.get(name).weights.method for name in NETWORKS if recipes.get(name).data.name in DOWNLOAD_FREE}
-    assert free == {"gaussian", "sparse_dropout", "group_normal_jeffreys", "laplace"}
+    assert free == {"gaussian", "variational_dropout", "sparse_dropout", "group_normal_jeffreys", "laplace"}

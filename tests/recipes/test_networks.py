@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from jensen import recipes
 from jensen.datasets import Pairs
-from jensen.layers import sparsify
+from jensen.layers import CategoricalLikelihood, sparsify
 from jensen.layers.shrinking import load_compact, masked
 from jensen.recipes import NetworkRecipe, network_running, networks, running
 from jensen.recipes.config import Config, config_of, read_config
@@ -21,11 +21,19 @@ from jensen.recipes.network_measuring import outside_of
 from jensen.recipes.network_pruning import compress
 from jensen.recipes.network_results import Curve, NetworkEvaluation, Quantity
 from jensen.recipes.network_schedules import Ramp, make_kl_weight, make_learning_rate
+from jensen.recipes.plain_network import PlainNetwork
 from jensen.training import FreeEnergy, Interrupted, Variational, latest, load, read_records
 from jensen.training.run import Run
 
 SMALL = {"hidden": "12"}
-NAMES = ("bbb-digits", "bbb-diabetes", "sparse-vd-digits", "compression-digits", "laplace-digits")
+NAMES = (
+    "bbb-digits",
+    "bbb-diabetes",
+    "variational-dropout-digits",
+    "sparse-vd-digits",
+    "compression-digits",
+    "laplace-digits",
+)
 
 
 def small(name, **changes):
@@ -68,6 +76,30 @@ def test_a_run_is_measured_and_its_evaluation_comes_back(runs, name):
         assert found.outside.startswith("noise")
     else:
         assert found["RMSE"].value > 1, "in the units of the targets"
+
+
+def test_learned_dropout_is_shown_layer_by_layer(runs):
+    found = networks.measure(runs["variational-dropout-digits"], device="cpu")
+    _, model = networks.load_model(runs["variational-dropout-digits"])
+    for name in ("fc1", "fc2"):
+        alpha = model.network.get_submodule(name).log_alpha().exp().detach()
+        assert found[f"dropout of {name}"].value == pytest.approx(100 * (alpha / (1 + alpha)).mean().item())
+
+
+def test_the_rates_of_rounded_weights_name_their_error(runs):
+    found = networks.measure(runs["compression-digits"], device="cpu")
+    bits = "-".join(str(layer.bits) for layer in found.layers)
+    (note,) = (note for note in found.notes if note.startswith("fast prediction"))
+    assert note.endswith(f"rounded to {bits} bits, error {found['error, shrunk at its bits'].value:.2f} %")
+
+
+def test_a_network_without_random_weights_has_one_sample():
+    net = PlainNetwork(nn.Linear(2, 3), likelihood=CategoricalLikelihood())
+    batch = Pairs(torch.randn(4, 2), torch.tensor([0, 1, 2, 0]))
+    assert net.predict(batch.inputs, samples=5).samples == len(net.log_likelihood(batch, 5)) == 1
+    for call in (lambda: net.predict(batch.inputs, samples=0), lambda: net.log_likelihood(batch, 0)):
+        with pytest.raises(ValueError, match="samples is 0"):
+            call()
 
 
 def _without_times(found):

@@ -222,3 +222,14 @@ def test_a_method_that_is_not_there_leaves_no_folder(tmp_path):
     with pytest.raises(ValueError, match="did you mean 'gumbel_softmax'"):
         running.begin(tmp_path / "run", config_of(wrong))
     assert not (tmp_path / "run").exists()
+
+
+def test_measuring_tells_what_the_latents_know(run):
+    running.measure(run, samples=2, limit=9, device="cpu")
+    found = running.load_information(run)
+    assert found.data == 9
+    assert found.mutual_information < found.ceiling
+    config = json.loads((run / "config.json").read_text())
+    assert len(found.unit_information) == config["recipe"]["model"]["latent"][0]
+    running.measure(run, samples=2, limit=1, device="cpu")
+    assert running.load_information(run) is None

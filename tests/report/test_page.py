@@ -16,12 +16,25 @@ from jensen.recipes.build import build
 from jensen.recipes.config import Config
 from jensen.report import write_report, write_samples
 from jensen.report.images import to_images
+from jensen.report.sections import latent_units
 from jensen.report.tables import bound_name, bounds_rows, evaluation_table
 
 RECIPES = {
     "one layer": recipes.adapt(recipes.get("iwae-mnist"), smoke=True, data="digits", samples=2, images=23),
     "two layers": recipes.adapt(recipes.get("iwae2-mnist"), smoke=True, data="digits", samples=2),
     "grey": recipes.adapt(recipes.get("vae-mnist-grey"), smoke=True, data="digits"),
+}
+FIGURES = {
+    "bounds",
+    "interpolation",
+    "latent-map",
+    "latent-units",
+    "learning-curve",
+    "neighbours",
+    "plane",
+    "reconstructions",
+    "samples",
+    "traversals",
 }
 OUTSIDE = re.compile(
     r"""(?:src|href|srcset|action|data|poster)\s*=\s*["'](?!data:)|url\(|@import|<script|<link""", re.I
@@ -49,17 +62,15 @@ def run(one_layer, tmp_path):
 def test_the_page_shows_everything_and_fetches_nothing(name, tmp_path):
     run = trained(tmp_path, RECIPES[name])
     page = write_report(run).read_text()
-    for title in ("Held-out log-likelihood", "Samples", "Reconstructions", "Training", "Latent units", "Environment"):
+    titles = ("Held-out log-likelihood", "Samples", "Reconstructions", "Nearest training images", "Latent traversals")
+    for title in (*titles, "A map of the test images", "Training", "Latent units", "Environment"):
         assert f"<h2>{title}</h2>" in page
     assert OUTSIDE.search(page) is None
-    assert page.count("data:image/png;base64,") == 2 * 5
-    assert {path.stem for path in (run / "figures").iterdir()} == {
-        "bounds",
-        "latent-units",
-        "learning-curve",
-        "reconstructions",
-        "samples",
-    }
+    figures = FIGURES | ({"information"} if name != "two layers" else set())
+    assert {path.stem for path in (run / "figures").iterdir()} == figures
+    assert page.count("data:image/png;base64,") == 2 * len(figures)
+    assert page.count("alt=") == len(figures)
+    assert ("<h2>Information in the latents</h2>" in page) == (name != "two layers")
 
 
 @pytest.mark.parametrize(
@@ -81,6 +92,15 @@ def test_without_an_evaluation_the_page_says_what_to_do(run):
     page = write_report(run).read_text()
     assert f"Not evaluated yet: `jensen evaluate {run}`" in page
     assert "<h2>Latent units</h2>" not in page
+
+
+def test_a_layer_of_dependent_units_is_told_in_words(run):
+    content = json.loads((run / "evaluation.json").read_text())
+    layer = content["layers"][0]
+    layer["kl"] = [12.5]
+    (run / "evaluation.json").write_text(json.dumps(content))
+    (section,) = latent_units(run, running.load_evaluation(run))
+    assert f"of {len(layer['variance'])} units active, 12.500 nats" in section
 
 
 def test_without_an_epoch_the_page_says_so(run):

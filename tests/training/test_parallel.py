@@ -66,3 +66,14 @@ def test_nan_on_one_process_stops_both_at_the_same_step(tmp_path):
     errors = (tmp_path / "errors").read_text().splitlines()
     assert [error.split()[:2] for error in errors] == [["2", "1"], ["2", "1"]]
     assert latest(tmp_path).name == "epoch-0001.safetensors"
+
+
+def test_two_processes_share_the_state_of_an_objective(tmp_path):
+    launch(tmp_path / "two", 3, "constrained")
+    assert torch.equal(*(parameters(tmp_path / "two", rank, "constrained") for rank in (0, 1)))
+    train(tmp_path / "one", 3, how="constrained")
+    for one, two in zip(read_records(tmp_path / "one"), read_records(tmp_path / "two"), strict=True):
+        assert two.monitor == pytest.approx(one.monitor, abs=1e-5)
+    ours, theirs = (load(tmp_path / name).tensors for name in ("two", "one"))
+    for name in ("averages", "log_multiplier", "updates"):
+        torch.testing.assert_close(ours[f"objective/{name}"], theirs[f"objective/{name}"], atol=1e-5, rtol=0)

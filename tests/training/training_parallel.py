@@ -1,4 +1,7 @@
-"""A run on two processes, launched as a script: `python training_parallel.py RUN epochs [resume | break | noise]`."""
+"""A run on two processes, launched as a script: `python training_parallel.py RUN epochs [HOW]`.
+
+HOW is `resume`, `break`, `noise` or `constrained`.
+"""
 
 import json
 import math
@@ -6,14 +9,31 @@ import sys
 from pathlib import Path
 
 import torch
-from training_worlds import linear_gaussian
+from torch import nn
+from training_worlds import gaussian, linear_gaussian
 
-from jensen.training import ImportanceWeighted, NonFiniteError, fit
+from jensen._contracts import Inference
+from jensen.training import Constrained, ImportanceWeighted, NonFiniteError, ReconstructionError, fit
 
 
 def deterministic(model, x, *, kl_weight=1.0):
     noise = torch.linspace(-1, 1, 3).reshape(3, 1, 1).expand(3, len(x), 2)
     return model.log_weights(x, 3, noise=noise).total.logsumexp(0) - math.log(3)
+
+
+class Recorded(nn.Module):
+    """The linear model with the noise of `deterministic`, and a divergence."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = linear_gaussian()
+
+    def infer(self, x, samples=1):
+        noise = torch.linspace(-1, 1, samples).reshape(samples, 1, 1).expand(samples, len(x), 2)
+        log_weights = self.inner.log_weights(x, samples, noise=noise)
+        kl = self.inner.kl(x).expand(samples, len(x))
+        likelihood = gaussian(self.inner.decoder(self.inner.encoder(x) + noise), self.inner.log_s.exp())
+        return Inference(log_weights, kl, likelihood, ())
 
 
 class BreaksOnOne:
@@ -31,8 +51,10 @@ class BreaksOnOne:
 def train(out, epochs, *, how="", **options):
     """Batches of 10, 10, 10 and 7, so that the two processes get unequal shares of the last one."""
     data = torch.randn(37, 3, generator=torch.Generator().manual_seed(2))
-    model = linear_gaussian()
-    objective = {"break": BreaksOnOne(), "noise": ImportanceWeighted(3)}.get(how, deterministic)
+    model = Recorded() if how == "constrained" else linear_gaussian()
+    constrained = Constrained(ReconstructionError(0.8), samples=3, rate=0.5)
+    objectives = {"break": BreaksOnOne(), "noise": ImportanceWeighted(3), "constrained": constrained}
+    objective = objectives.get(how, deterministic)
     history = fit(
         model, objective, data, epochs=epochs, batch_size=10, learning_rate=1e-2, validation=data[:23], ema=0.9,
         accelerator="cpu", out=out, resume=how == "resume", progress=False, **options,

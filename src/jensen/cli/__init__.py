@@ -1,4 +1,4 @@
-"""The command line: `jensen list`, `fit`, `evaluate`, `sample`, `report`, `resume`, `export`, `audit`, `run`."""
+"""The command line: `jensen list`, `fit`, `evaluate`, `sample`, `report`, `resume`, `export`, `compress`, `audit`..."""
 
 from jensen.cli.entry import main
 

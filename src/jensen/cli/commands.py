@@ -9,9 +9,24 @@ from rich.console import Console
 from rich.table import Table
 
 from jensen import recipes
-from jensen.cli.options import Audit, Command, Evaluate, Evidence, Export, Fit, List, Report, Resume, RunStudy, Sample
+from jensen.cli.options import (
+    Audit,
+    Command,
+    Compress,
+    Decompress,
+    Evaluate,
+    Evidence,
+    Explore,
+    Export,
+    Fit,
+    List,
+    Report,
+    Resume,
+    RunStudy,
+    Sample,
+)
 from jensen.recipes import evidences, studies
-from jensen.recipes.config import CONFIG, Config, config_of, read_config, run_name
+from jensen.recipes.config import ANNEALED, CONFIG, Config, config_of, read_config, run_name
 from jensen.recipes.evidence_recipe import SMOKE
 from jensen.recipes.kinds import KINDS, AnyRecipe, kind_of, running_of
 from jensen.recipes.results import Results, StudyConfig, read_results
@@ -41,7 +56,10 @@ def run(command: Command) -> None:
         Evaluate: evaluate,
         Sample: sample,
         Report: report,
+        Explore: explore,
         Export: export,
+        Compress: compress,
+        Decompress: decompress,
         Audit: audit,
         RunStudy: run_study,
         Evidence: evidence,
@@ -144,8 +162,16 @@ def resume(options: Resume) -> None:
 def evaluate(options: Evaluate) -> None:
     """Measure a run and print the table."""
     config = read_config(options.run)
+    named = {"temperatures": options.ais_temperatures, "chains": options.ais_chains, "simulated": options.ais_simulated}
+    settings = {name: value for name, value in named.items() if value is not None}
+    if options.ais:
+        _anneal(options, settings)
+        return
+    if settings:
+        raise ValueError(f"--ais-{next(iter(settings))} is a setting of annealed importance sampling; add --ais")
 
-    from jensen.report import evaluation_tables
+    from jensen.recipes.running import load_information
+    from jensen.report import evaluation_tables, information_table
 
     found = running_of(config.recipe).measure(
         options.run,
@@ -160,9 +186,36 @@ def evaluate(options: Evaluate) -> None:
     console = Console()
     for table in evaluation_tables(found):
         console.print(table)
+    if (information := load_information(options.run)) is not None:
+        console.print(information_table(information))
     for note in found.notes:
         console.print(f"note: {note}", style="yellow", highlight=False)
     _say_path("written", options.run / "evaluation.json")
+
+
+def _anneal(options: Evaluate, settings: dict[str, int]) -> None:
+    config_of(options.run, recipes.Recipe)
+    if options.samples is not None:
+        raise ValueError("--samples are draws from the encoder; annealing has --ais-chains and --ais-temperatures")
+
+    from jensen.recipes.annealing import measure_annealed
+    from jensen.recipes.running import load_evaluation
+    from jensen.report.ais import annealed_table
+
+    found = measure_annealed(
+        options.run,
+        limit=options.limit,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        device=options.device,
+        progress=options.progress,
+        **settings,
+    )
+    console = Console()
+    console.print(annealed_table(found, load_evaluation(options.run)))
+    for note in found.notes:
+        console.print(f"note: {note}", style="yellow", highlight=False)
+    _say_path("written", options.run / ANNEALED)
 
 
 def sample(options: Sample) -> None:
@@ -189,6 +242,18 @@ def report(options: Report) -> None:
     _say_path("written", page)
 
 
+def explore(options: Explore) -> None:
+    """Serve the page of sliders."""
+    config_of(options.run, recipes.Recipe)
+
+    from jensen.report.explore import explore as serve
+
+    def say(address: str) -> None:
+        print(f"{address} shows {options.run}; Ctrl-C ends it", flush=True)
+
+    serve(options.run, port=options.port, browser=options.browser, device=options.device, ready=say)
+
+
 def export(options: Export) -> None:
     """Write the network that a run ships."""
     config_of(options.run, recipes.NetworkRecipe)
@@ -206,6 +271,50 @@ def export(options: Export) -> None:
         print(f"note: {note}")
     for path in found.paths:
         _say_path("written", path)
+
+
+def compress(options: Compress) -> None:
+    """Compress images by a run's model and print what they weigh."""
+    config_of(options.run, recipes.Recipe)
+
+    from jensen.recipes.coding import SUFFIX, compress_run
+    from jensen.report.coding import bound_table, coders_table
+
+    out = options.out or options.run / f"images{SUFFIX}"
+    found = compress_run(
+        options.run,
+        out,
+        images=options.images,
+        split=options.split,
+        limit=options.limit,
+        bits=options.bits,
+        lanes=options.lanes,
+        samples=options.samples,
+        verify=options.verify,
+        device=options.device,
+        progress=options.progress,
+    )
+    console = Console()
+    for table in (bound_table(found), coders_table(found)):
+        console.print(table)
+    if found.verified:
+        print("decoded and compared: every pixel is what it was")
+    _say_path("written", out)
+
+
+def decompress(options: Decompress) -> None:
+    """Write the images of a compressed file."""
+    config_of(options.run, recipes.Recipe)
+    if not options.file.is_file():
+        raise ValueError(f"there is no file {options.file}; `jensen compress` makes one")
+
+    from jensen.recipes.coding import decompress_file
+
+    out = options.out or options.file.with_suffix(".npy")
+    images = decompress_file(options.file, options.run, out, device=options.device, progress=options.progress)
+    count, shape = len(images), " x ".join(map(str, images.shape[1:]))
+    print(f"{count:,} images of {shape}, all checksums right, levels {images.min()} to {images.max()}")
+    _say_path("written", out)
 
 
 def audit(options: Audit) -> None:
@@ -320,7 +429,7 @@ def evidence(options: Evidence) -> None:
 def _plain_table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in columns:
-        table.add_column(column, no_wrap=True, justify="right" if column == "epochs" else "left")
+        table.add_column(column, no_wrap=column != "what", justify="right" if column == "epochs" else "left")
     return table
 
 
@@ -341,7 +450,7 @@ def _train(folder: Path, config: Config[Any], experiment: Any, *, resume: bool, 
         where = f"after {stop.epoch:,} epochs and {stop.batch:,} batches"
         raise KeyboardInterrupt(f"{where}; `jensen resume {folder}` goes on") from stop
     if history.rank == 0:
-        _say_result(history, folder, datum=running.DATUM)
+        _say_result(history, folder, ascends=running.ASCENDS)
 
 
 def _say_what(recipe: AnyRecipe, folder: Path) -> None:
@@ -352,10 +461,11 @@ def _say_what(recipe: AnyRecipe, folder: Path) -> None:
     Console(stderr=True).print(entries(recipe.name, rows), highlight=False)
 
 
-def _say_result(history: "History", folder: Path, *, datum: str) -> None:
+def _say_result(history: "History", folder: Path, *, ascends: tuple[str, str]) -> None:
     from jensen.report.tables import entries
     from jensen.report.words import duration, number
 
+    what, unit = ascends
     rows = []
     if history.epochs:
         last = history.epochs[-1]
@@ -363,11 +473,8 @@ def _say_result(history: "History", folder: Path, *, datum: str) -> None:
         seconds = sum(record.seconds for record in history.epochs)
         rows += [
             ("epochs", f"{last.epoch:,} ({last.step:,} steps) in {duration(seconds)}"),
-            ("training bound", f"{number(last.bound)} nats per {datum}"),
-            (
-                "validation bound",
-                f"{number(validation)} nats per {datum}",
-            ),
+            (f"training {what}", f"{number(last.bound)} {unit}"),
+            (f"validation {what}", f"{number(validation)} {unit}"),
         ]
     rows += [
         ("measure it", f"jensen evaluate {folder}"),

@@ -11,8 +11,11 @@ from jensen.recipes import DEFAULT
 __all__ = [
     "Audit",
     "Command",
+    "Compress",
+    "Decompress",
     "Evaluate",
     "Evidence",
+    "Explore",
     "Export",
     "Fit",
     "List",
@@ -48,23 +51,26 @@ class Fit:
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")] = DEFAULT
     """What to train: a name from `jensen list`."""
     data: Name = None
-    """Another data set: digits, mnist, fashion_mnist, binarized_mnist, omniglot, omniglot_small or frey; of a
-    regression diabetes, or a set of the UCI repository such as yacht."""
+    """Another data set: digits, mnist, fashion_mnist, binarized_mnist, omniglot, omniglot_small, frey,
+    cifar10 or cifar10_subset; of a regression diabetes, or a set of the UCI repository such as yacht."""
     split: Name = None
     """Another split of it: standard, or one the data set knows, such as 3 of the UCI sets."""
     objective: Annotated[
-        Literal["iwae", "elbo", "sgvb_b", "dreg", "resampled"] | None, DisallowNone, arg(help_behavior_hint=RECIPES)
+        Literal["iwae", "elbo", "sgvb_b", "dreg", "resampled", "free_bits", "balanced", "geco"] | None,
+        DisallowNone,
+        arg(help_behavior_hint=RECIPES),
     ] = None
-    """Another bound to ascend, or another gradient of it."""
+    """Another bound to ascend, or another gradient of it; free_bits takes --option free_bits=0.5, geco kappa=2."""
     method: Name = None
     """Another gradient estimator, for models with discrete units: a name from `jensen.gradients`; of a network what is
-    uncertain about its weights: gaussian, sparse_dropout, group_normal_jeffreys, group_horseshoe, laplace,
-    deterministic."""
+    uncertain about its weights: gaussian, variational_dropout, sparse_dropout, group_normal_jeffreys,
+    group_horseshoe, laplace, deterministic."""
     option: Annotated[
         tuple[str, ...], UseAppendAction, arg(metavar="NAME=VALUE", help_behavior_hint="(repeatable)")
     ] = ()
-    """A number or word that the estimator takes, such as tau=0.5; of a network an entry of its recipe, such as
-    prior_scale=0.1; a wrong name is answered with all of them."""
+    """A number or word that the estimator takes, such as tau=0.5; of another autoencoder a size of its model or a
+    number of its objective, such as latent=10 or beta=4; of a network an entry of its recipe, such as prior_scale=0.1;
+    a wrong name is answered with all of them."""
     samples: Number = None
     """Draws for each image in a training step, the k of the bound."""
     epochs: Number = None
@@ -129,8 +135,17 @@ class Evaluate:
     """The run folder."""
     samples: Number = None
     """Draws for each image, of which the literature takes 5000; of a network draws of its weights."""
+    ais: Flag = False
+    """Measure by annealed importance sampling instead, on test images and, from both sides, on images that the model
+    makes."""
+    ais_temperatures: Annotated[int | None, DisallowNone, arg(metavar="N", help_behavior_hint="(default: 1000)")] = None
+    """Temperatures between prior and posterior; the error falls, and the time rises, with their number."""
+    ais_chains: Annotated[int | None, DisallowNone, arg(metavar="C", help_behavior_hint="(default: 16)")] = None
+    """Chains for each image."""
+    ais_simulated: Annotated[int | None, DisallowNone, arg(metavar="N", help_behavior_hint="(default: 100)")] = None
+    """Images that the model makes; 0 for none."""
     limit: Annotated[int | None, DisallowNone, arg(metavar="N", help_behavior_hint="(default: all)")] = None
-    """Evaluate on the first N test images only."""
+    """Evaluate on N test images only, evenly spaced."""
     batch_size: Annotated[int, arg(metavar="N")] = 100
     """Images that are held at once."""
     chunk: Annotated[int, arg(metavar="N")] = 50
@@ -174,6 +189,22 @@ class Report:
     seed: Annotated[int, arg(metavar="N")] = 0
     """Fixes the samples that are shown."""
     device: Device = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
+    debug: Flag = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True)
+class Explore:
+    """Open a page with sliders over a run's latents, on this machine alone, until Ctrl-C."""
+
+    run: Positional[Run]
+    """The run folder."""
+    port: Annotated[int | None, DisallowNone, arg(metavar="N", help_behavior_hint="(default: 7860 or next)")] = None
+    """Where the page listens, on 127.0.0.1."""
+    browser: bool = True
+    """Open the page in a browser."""
+    device: Device = "cpu"
     """Where to compute; auto takes a GPU where there is one."""
     debug: Flag = False
     """Show the traceback of an error."""
@@ -271,6 +302,58 @@ class Evidence:
     """Show the traceback of an error."""
 
 
+@dataclass(frozen=True)
+class Compress:
+    """Compress images without loss by a run's model, and weigh them: its bound, their code, other coders."""
+
+    run: Positional[Run]
+    """The run folder."""
+    images: Annotated[
+        Path | None, DisallowNone, arg(metavar="FILE", help_behavior_hint="(default: those of the run)")
+    ] = None
+    """A .npy file of levels or of grey levels in [0, 1], or a folder of .png files."""
+    split: Literal["test", "validation"] = "test"
+    """Which images of the run, where no others are named; binarised ones are those that `evaluate` measures."""
+    limit: Annotated[int | None, DisallowNone, arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    """Compress N images only: of the run's own evenly spaced, of others the first."""
+    bits: Annotated[int, arg(metavar="N")] = 12
+    """A latent unit is cut into two to the power of N bins."""
+    lanes: Annotated[int, arg(metavar="N")] = 1
+    """Images that pass through the networks together: faster for large networks, and more bits to begin with."""
+    samples: Annotated[int, arg(metavar="N")] = 50
+    """Draws for each image, to measure the bound."""
+    verify: bool = True
+    """Decode the file again and compare, before it is written."""
+    out: Annotated[Path | None, DisallowNone, arg(metavar="FILE", help_behavior_hint="(default: RUN/images.jbits)")] = (
+        None
+    )
+    """The file to write."""
+    device: Device = "cpu"
+    """Where to compute; a file is best read where it was written."""
+    progress: bool = True
+    """Show a progress bar."""
+    debug: Flag = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True)
+class Decompress:
+    """Get images back, bit for bit, by the run that compressed them."""
+
+    file: Annotated[Positional[Path], arg(metavar="FILE", help_behavior_hint="(required)")]
+    """What `jensen compress` wrote."""
+    run: Run
+    """The run folder."""
+    out: Annotated[Path | None, DisallowNone, arg(metavar="FILE", help_behavior_hint="(default: FILE as .npy)")] = None
+    """The .npy file to write: levels from 0 on, one image after the other."""
+    device: Device = "cpu"
+    """Where to compute: where the file was written."""
+    progress: bool = True
+    """Show a progress bar."""
+    debug: Flag = False
+    """Show the traceback of an error."""
+
+
 Command = (
     Annotated[List, subcommand("list")]
     | Annotated[Fit, subcommand("fit")]
@@ -278,7 +361,10 @@ Command = (
     | Annotated[Sample, subcommand("sample")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Resume, subcommand("resume")]
+    | Annotated[Explore, subcommand("explore")]
     | Annotated[Export, subcommand("export")]
+    | Annotated[Compress, subcommand("compress")]
+    | Annotated[Decompress, subcommand("decompress")]
     | Annotated[Audit, subcommand("audit")]
     | Annotated[RunStudy, subcommand("run")]
     | Annotated[Evidence, subcommand("evidence")]

@@ -12,7 +12,21 @@ from jensen.cli.options import Command
 
 __all__ = ["UsageError", "condense", "parse"]
 
-COMMANDS = ("list", "fit", "evaluate", "sample", "report", "resume", "export", "audit", "run", "evidence")
+COMMANDS = (
+    "list",
+    "fit",
+    "evaluate",
+    "sample",
+    "report",
+    "resume",
+    "explore",
+    "export",
+    "compress",
+    "decompress",
+    "audit",
+    "run",
+    "evidence",
+)
 DESCRIPTION = """Train, measure and show latent-variable models and Bayesian networks; estimate gradients, bounds and
 marginal likelihoods.
 

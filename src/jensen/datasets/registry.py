@@ -1,7 +1,7 @@
 """Every data set of images by its name."""
 
 from jensen._names import check_choice
-from jensen.datasets import binarized_mnist, digits, frey, mnist, omniglot
+from jensen.datasets import binarized_mnist, cifar10, digits, frey, mnist, omniglot
 from jensen.datasets.images import Images
 
 __all__ = ["load", "names"]
@@ -14,6 +14,8 @@ LOADERS = {
     "omniglot": omniglot.load,
     "omniglot_small": omniglot.load_small,
     "frey": frey.load,
+    "cifar10": cifar10.load,
+    "cifar10_subset": cifar10.load_subset,
 }
 
 
@@ -21,8 +23,8 @@ def names() -> list[str]:
     """The names that `load` knows; `digits` is there without a download.
 
     Example:
-        >>> names()
-        ['digits', 'mnist', 'fashion_mnist', 'binarized_mnist', 'omniglot', 'omniglot_small', 'frey']
+        >>> names()[:5]
+        ['digits', 'mnist', 'fashion_mnist', 'binarized_mnist', 'omniglot']
     """
     return list(LOADERS)
 

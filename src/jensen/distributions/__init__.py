@@ -2,6 +2,8 @@
 
 from jensen.distributions.conditional_bernoulli import ConditionalBernoulli
 from jensen.distributions.diagonal_normal import DiagonalNormal
+from jensen.distributions.discretized_logistic import DiscretizedLogistic
+from jensen.distributions.discretized_logistic_mixture import DiscretizedLogisticMixture
 from jensen.distributions.exp_relaxed_categorical import ExpRelaxedCategorical
 from jensen.distributions.finite import Finite
 from jensen.distributions.gumbel_sinkhorn import GumbelSinkhorn
@@ -14,10 +16,12 @@ from jensen.distributions.horseshoe import (
 )
 from jensen.distributions.independent_bernoulli import IndependentBernoulli
 from jensen.distributions.independent_continuous_bernoulli import IndependentContinuousBernoulli
-from jensen.distributions.log_uniform import kl_log_uniform, kl_log_uniform_exact
+from jensen.distributions.log_uniform import kl_log_uniform, kl_log_uniform_cubic, kl_log_uniform_exact
 from jensen.distributions.logit_relaxed_bernoulli import LogitRelaxedBernoulli
 from jensen.distributions.permutation_matrices import all_permutations, nearest_permutation
 from jensen.distributions.plackett_luce import PlackettLuce
+from jensen.distributions.pushforward import Pushforward
+from jensen.distributions.reparameterized import draw_with_log_prob
 from jensen.distributions.rounded_birkhoff import RoundedBirkhoff
 from jensen.distributions.scale_mixture_normal import ScaleMixtureNormal
 from jensen.distributions.sinkhorn import sinkhorn
@@ -34,6 +38,8 @@ from jensen.distributions.weight_divergences import kl_normal_laplace, kl_normal
 __all__ = [
     "ConditionalBernoulli",
     "DiagonalNormal",
+    "DiscretizedLogistic",
+    "DiscretizedLogisticMixture",
     "ExpRelaxedCategorical",
     "Finite",
     "GumbelSinkhorn",
@@ -42,6 +48,7 @@ __all__ = [
     "IndependentContinuousBernoulli",
     "LogitRelaxedBernoulli",
     "PlackettLuce",
+    "Pushforward",
     "RoundedBirkhoff",
     "ScaleMixtureNormal",
     "SpanningTree",
@@ -49,8 +56,10 @@ __all__ = [
     "StickBreakingBirkhoff",
     "UnorderedPlackettLuce",
     "all_permutations",
+    "draw_with_log_prob",
     "half_cauchy_pieces",
     "kl_log_uniform",
+    "kl_log_uniform_cubic",
     "kl_log_uniform_exact",
     "kl_lognormal_gamma",
     "kl_lognormal_inverse_gamma",

@@ -1,9 +1,21 @@
 """What a trained model is worth: held-out log-likelihood, active units; calibration, selective risk, outliers."""
 
 from jensen.evaluation.active_units import layer_activity
+from jensen.evaluation.annealed import evaluate_annealed
+from jensen.evaluation.annealed_results import AnnealedBound, AnnealedEvaluation
 from jensen.evaluation.calibration import Reliability, ReliabilityBin, reliability
+from jensen.evaluation.disentanglement import (
+    DCI,
+    InformationGap,
+    dci,
+    dci_of_importance,
+    factor_vae_score,
+    mutual_information_gap,
+)
 from jensen.evaluation.likelihood import evaluate
+from jensen.evaluation.mutual_information import LatentInformation, has_one_code, latent_information
 from jensen.evaluation.out_of_distribution import Detection, detection
+from jensen.evaluation.probes import label_error, label_probabilities
 from jensen.evaluation.regression import (
     Coverage,
     IntervalCalibration,
@@ -20,11 +32,16 @@ from jensen.evaluation.scores import MeanScore, brier_score, error_rate, mean_sc
 from jensen.evaluation.selective import RiskCoverage, risk_coverage
 
 __all__ = [
+    "DCI",
+    "AnnealedBound",
+    "AnnealedEvaluation",
     "BoundEstimate",
     "Coverage",
     "Detection",
     "Evaluation",
+    "InformationGap",
     "IntervalCalibration",
+    "LatentInformation",
     "LayerActivity",
     "MeanScore",
     "RegressionErrors",
@@ -32,14 +49,23 @@ __all__ = [
     "ReliabilityBin",
     "RiskCoverage",
     "brier_score",
+    "dci",
+    "dci_of_importance",
     "detection",
     "error_rate",
     "evaluate",
+    "evaluate_annealed",
+    "factor_vae_score",
+    "has_one_code",
     "interval_calibration",
     "interval_coverage",
     "interval_score",
+    "label_error",
+    "label_probabilities",
+    "latent_information",
     "layer_activity",
     "mean_score",
+    "mutual_information_gap",
     "negative_log_likelihood",
     "pit_of_draws",
     "pit_of_normals",

@@ -4,9 +4,11 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
-from typing import Any, Self, get_args, get_origin, get_type_hints
+from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 
-__all__ = ["BoundEstimate", "Evaluation", "LayerActivity"]
+__all__ = ["BoundEstimate", "Evaluation", "LayerActivity", "read_result", "write_result"]
+
+R = TypeVar("R")
 
 _FORMAT = "jensen-evaluation-1"
 _NON_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
@@ -163,7 +165,7 @@ class Evaluation:
 
     def to_json(self) -> str:
         """Plain JSON; what is not finite is written as the string "inf", "-inf" or "nan"."""
-        return json.dumps({"format": _FORMAT, **_plain(dataclasses.asdict(self))}, indent=2, allow_nan=False) + "\n"
+        return write_result(self, _FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -172,18 +174,36 @@ class Evaluation:
         Raises:
             ValueError: if `text` is anything else, naming the entry at fault.
         """
-        try:
-            content = json.loads(text, parse_constant=_refuse_constant)
-        except json.JSONDecodeError as error:
-            where = f"line {error.lineno}: {error.msg}"
-            raise ValueError(f"an evaluation must be JSON; reading stopped at {where}") from None
-        if not isinstance(content, dict) or content.get("format") != _FORMAT:
-            found = content.get("format") if isinstance(content, dict) else type(content).__name__
-            raise ValueError(
-                f'an evaluation must be an object with "format": "{_FORMAT}", got {found!r}; evaluate again'
-            )
-        result: Self = _decode(cls, {name: value for name, value in content.items() if name != "format"}, "evaluation")
-        return result
+        return read_result(cls, text, form=_FORMAT, what="an evaluation")
+
+
+def write_result(result: Any, form: str) -> str:
+    """A frozen dataclass of numbers as plain JSON that names its form."""
+    return json.dumps({"format": form, **_plain(dataclasses.asdict(result))}, indent=2, allow_nan=False) + "\n"
+
+
+def read_result(kind: type[R], text: str, *, form: str, what: str) -> R:
+    """What `write_result` wrote.
+
+    Args:
+        kind: the dataclass.
+        text: the JSON.
+        form: the name of the form that it must have.
+        what: what it is, with its article, for the message.
+
+    Raises:
+        ValueError: if `text` is anything else, naming the entry at fault.
+    """
+    try:
+        content = json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}: {error.msg}"
+        raise ValueError(f"{what} must be JSON; reading stopped at {where}") from None
+    if not isinstance(content, dict) or content.get("format") != form:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f'{what} must be an object with "format": "{form}", got {found!r}; evaluate again')
+    result: R = _decode(kind, {name: value for name, value in content.items() if name != "format"}, what.split()[-1])
+    return result
 
 
 def _plain(value: Any) -> Any:

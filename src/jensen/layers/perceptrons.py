@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from jensen._math import logit
 from jensen.distributions import DiagonalNormal, IndependentBernoulli, IndependentContinuousBernoulli
 
-__all__ = ["BernoulliMLP", "ContinuousBernoulliMLP", "GaussianMLP", "mlp"]
+__all__ = ["BernoulliMLP", "ContinuousBernoulliMLP", "GaussianMLP", "initial_log_scale", "mlp"]
 
 Activation = Callable[[], nn.Module]
 
@@ -90,7 +90,7 @@ class GaussianMLP(nn.Module):
         self.inputs = inputs
         self.network = mlp([inputs, *hidden, 2 * outputs if self.conditional else outputs], activation=activation)
         if not self.conditional:
-            self.log_scale = nn.Parameter(_log_scale(scale, outputs), requires_grad=scale == "learned")
+            self.log_scale = nn.Parameter(initial_log_scale(scale, outputs), requires_grad=scale == "learned")
         if mean is not None:
             _start_at(self.network, logit(mean) if bounded_mean else mean, outputs)
 
@@ -189,7 +189,20 @@ def _apply(network: nn.Sequential, x: Tensor, inputs: int) -> Tensor:
     return output.to(x.dtype)
 
 
-def _log_scale(scale: str | float, outputs: int) -> Tensor:
+def initial_log_scale(scale: str | float, outputs: int) -> Tensor:
+    r"""Where the $\log \sigma$ of Gaussian outputs begins, `(outputs,)`: zero if `learned`, else fixed.
+
+    Args:
+        scale: `"learned"`, or a positive number.
+        outputs: how many there are.
+
+    Raises:
+        ValueError: if `scale` is neither.
+
+    Example:
+        >>> initial_log_scale(1.0, 2)
+        tensor([0., 0.])
+    """
     if scale == "learned":
         return torch.zeros(outputs)
     if isinstance(scale, str) or not 0 < scale < math.inf:

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.func import functional_call
 
-from jensen._contracts import LatentLayer, LogWeights, check_noise
+from jensen._contracts import Inference, LatentLayer, LogWeights, check_noise
 from jensen.distributions import DiagonalNormal, StandardNormal
 from jensen.layers import check_observations
 
@@ -86,6 +86,19 @@ class IWAE(nn.Module):
         p: Distribution = self.decoders[0](h)
         return p
 
+    def generate(self, noise: Tensor) -> Distribution:
+        r"""$p(x \mid h^1)$ at the ancestral draw that standard normal noise stands for: $p(x \mid \epsilon)$.
+
+        $$h^L = \epsilon^L, \qquad h^l = \mu(h^{l+1}) + \sigma(h^{l+1}) \odot \epsilon^l$$
+
+        Args:
+            noise: $\epsilon^1, \ldots, \epsilon^L$, `(*batch, D_1 + ... + D_L)`, as in `noise`.
+        """
+        *lower, h = noise.split_with_sizes(self.sizes, -1)
+        for epsilon, decoder in zip(reversed(lower), reversed(self.decoders[1:]), strict=True):
+            h = decoder(h).from_noise(epsilon)
+        return self.likelihood(h)
+
     def noise(self, x: Tensor, samples: int = 1) -> Tensor:
         r"""$\epsilon \sim \mathcal{N}(0, I)$ for all layers, `(samples, B, D_1 + ... + D_L)`, for `log_weights`."""
         if samples < 1:
@@ -118,11 +131,7 @@ class IWAE(nn.Module):
             ValueError: if `samples` is below 1 or a shape does not fit.
         """
         q = self.posterior(x) if posterior is None else posterior
-        if noise is None:
-            noise = self.noise(x, samples)
-        else:
-            check_noise(noise, (samples, x.shape[0], self.width))
-        h, log_posterior = self._recognise(q, noise)
+        h, _, log_posterior = self._recognise(q, self._noise(x, samples, noise))
         if path_derivative:  # branches of the draws: what flows along them does not pass from layer to layer
             h = [h_l.view_as(h_l) for h_l in h]
             log_posterior = self._log_posterior_at(h, q)
@@ -133,22 +142,60 @@ class IWAE(nn.Module):
             path=tuple(h) if path_derivative else (),
         )
 
-    def _recognise(self, q: DiagonalNormal, noise: Tensor) -> tuple[list[Tensor], Tensor]:
-        r"""Draws $h^1, \ldots, h^L$ of eq. 2 and $\log q(h \mid x)$."""
+    def infer(self, x: Tensor, samples: int = 1, *, noise: Tensor | None = None) -> Inference:
+        r"""Log-weights, divergence, likelihood and draws of one pass; `noise` as for `log_weights`.
+
+        The divergence of the top layer is in closed form given the draws below, that of a lower layer is
+        $\log q(h^l \mid h^{l-1}) - \log p(h^l \mid h^{l+1})$ at the draws; the mean over draws is the divergence.
+        """
+        noise = self._noise(x, samples, noise)
+        h, q, log_posterior = self._recognise(self.posterior(x), noise)
+        log_p = [p_l.log_prob_per_unit(below) for below, p_l in zip(h[:-1], self._priors(h), strict=True)]
+        log_prior = self.prior().log_prob(h[-1])
+        for each in log_p:
+            log_prior = log_prior + each.sum(-1)
+        likelihood = self.likelihood(h[0])
+        units = self._divergences(h, q, log_p)
+        return Inference(
+            LogWeights(likelihood.log_prob(x), log_prior, log_posterior),
+            torch.stack([each.sum(-1) for each in units]).sum(0),
+            likelihood,
+            tuple(h),
+            units,
+        )
+
+    def _divergences(self, h: list[Tensor], q: list[DiagonalNormal], log_p: list[Tensor]) -> tuple[Tensor, ...]:
+        """The divergence of each unit given the draws `(K, B, D_l)`: in closed form at the top, log-ratios below."""
+        lower = [q_l.log_prob_per_unit(h_l) - p for q_l, h_l, p in zip(q, h, log_p, strict=False)]
+        return (*lower, self.prior().kl_per_unit(q[-1]).expand_as(h[-1]))
+
+    def _noise(self, x: Tensor, samples: int, noise: Tensor | None) -> Tensor:
+        if noise is None:
+            return self.noise(x, samples)
+        check_noise(noise, (samples, x.shape[0], self.width))
+        return noise
+
+    def _recognise(self, q: DiagonalNormal, noise: Tensor) -> tuple[list[Tensor], list[DiagonalNormal], Tensor]:
+        r"""Draws $h^1, \ldots, h^L$ of eq. 2, the factors that they are of, and $\log q(h \mid x)$."""
         epsilon = noise.split_with_sizes(self.sizes, -1) if len(self.sizes) > 1 else (noise,)
-        h, log_posterior = [q.from_noise(epsilon[0])], q.log_prob_from_noise(epsilon[0])
+        h, factors, log_posterior = [q.from_noise(epsilon[0])], [q], q.log_prob_from_noise(epsilon[0])
         for l in range(1, len(self.sizes)):
             q_l = self.encoders[l](h[l - 1])
             h.append(q_l.from_noise(epsilon[l]))
+            factors.append(q_l)
             log_posterior = log_posterior + q_l.log_prob_from_noise(epsilon[l])
-        return h, log_posterior
+        return h, factors, log_posterior
 
     def _log_prior(self, h: list[Tensor]) -> Tensor:
         r"""$\log p(h^L) + \sum_l \log p(h^l \mid h^{l+1})$, eq. 1."""
         log_prior = self.prior().log_prob(h[-1])
-        for l in range(1, len(self.sizes)):
-            log_prior = log_prior + self.decoders[l](h[l]).log_prob(h[l - 1])
+        for below, p_l in zip(h[:-1], self._priors(h), strict=True):
+            log_prior = log_prior + p_l.log_prob(below)
         return log_prior
+
+    def _priors(self, h: list[Tensor]) -> list[DiagonalNormal]:
+        r"""$p(h^1 \mid h^2), \ldots, p(h^{L-1} \mid h^L)$, the inner factors of eq. 1."""
+        return [decoder(h_l) for decoder, h_l in zip(self.decoders[1:], h[1:], strict=True)]
 
     def _log_posterior_at(self, h: list[Tensor], q: DiagonalNormal) -> Tensor:
         r"""$\log q(h \mid x)$ as a function of the draws alone, every encoder's parameters held constant."""
@@ -165,16 +212,11 @@ class IWAE(nn.Module):
         layer is in closed form given those; that of a lower layer is a mean of
         $\log q(h^l_d \mid h^{l-1}) - \log p(h^l_d \mid h^{l+1})$.
         """
-        L = len(self.sizes)
-        h, _ = self._recognise(q := self.posterior(x), self.noise(x, samples))
-        q_l = [q, *(self.encoders[l](h[l - 1]) for l in range(1, L))]
-        kl = [
-            q_l[l].log_prob_per_unit(h[l]) - self.decoders[l + 1](h[l + 1]).log_prob_per_unit(h[l])
-            for l in range(L - 1)
-        ]
-        kl.append(self.prior().kl_per_unit(q_l[-1]))
-        shapes = [(-1, x.shape[0], size) for size in self.sizes]
-        return [LatentLayer(q_l[l].mean.reshape(shapes[l]).mean(0), kl[l].reshape(shapes[l]).mean(0)) for l in range(L)]
+        h, q, _ = self._recognise(self.posterior(x), self.noise(x, samples))
+        log_p = [p_l.log_prob_per_unit(below) for below, p_l in zip(h[:-1], self._priors(h), strict=True)]
+        kl = self._divergences(h, q, log_p)
+        means = [q_l.mean.expand_as(h_l).mean(0) for q_l, h_l in zip(q, h, strict=True)]
+        return [LatentLayer(mean, each.mean(0)) for mean, each in zip(means, kl, strict=True)]
 
     def check(self, x: Tensor) -> None:
         """Refuse data that this model has no likelihood for (`layers.check_observations`) and layers that do not fit.

@@ -1,10 +1,19 @@
 """Experiments as numbers: data, model, objective, schedule, published values and ours. No torch is imported."""
 
 from jensen.recipes import evidences, studies
+from jensen.recipes.architectures import (
+    Architecture,
+    ConvolutionalArchitecture,
+    DrawArchitecture,
+    Flow,
+    LadderArchitecture,
+)
 from jensen.recipes.catalogue import DEFAULT, get, names
 from jensen.recipes.evidence_recipe import EvidenceRecipe
+from jensen.recipes.factor_recipe import FactorLosses, FactorNetworks, FactorRecipe
 from jensen.recipes.kinds import AnyRecipe
 from jensen.recipes.network_recipe import (
+    Dropout,
     LaplaceFit,
     Network,
     NetworkOptimizer,
@@ -14,13 +23,12 @@ from jensen.recipes.network_recipe import (
     Task,
     Weights,
 )
+from jensen.recipes.objectives import Constraint, Objective
 from jensen.recipes.overrides import adapt
 from jensen.recipes.recipe import (
-    Architecture,
     Budget,
     Data,
     Measured,
-    Objective,
     Optimizer,
     Paper,
     Published,
@@ -33,8 +41,17 @@ __all__ = [
     "AnyRecipe",
     "Architecture",
     "Budget",
+    "Constraint",
+    "ConvolutionalArchitecture",
     "Data",
+    "DrawArchitecture",
+    "Dropout",
     "EvidenceRecipe",
+    "FactorLosses",
+    "FactorNetworks",
+    "FactorRecipe",
+    "Flow",
+    "LadderArchitecture",
     "LaplaceFit",
     "Measured",
     "Network",

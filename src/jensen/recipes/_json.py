@@ -96,6 +96,13 @@ def _decode_tuple(kinds: tuple[Any, ...], value: object, where: str) -> tuple[An
 
 
 def _decode_union(kinds: tuple[Any, ...], value: object, where: str) -> Any:
+    objects = [kind for kind in kinds if is_dataclass(kind)]
+    if isinstance(value, dict) and len(objects) == 1:
+        return decode(objects[0], value, where)
+    if isinstance(value, dict) and (told := _told_apart(objects)):
+        if value.get("kind") not in told:
+            raise ValueError(f"{where}.kind must be one of {', '.join(told)}, got {value.get('kind')!r}")
+        return decode(told[value["kind"]], value, where)
     for kind in kinds:
         try:
             return decode(kind, value, where) if kind is not type(None) else _none(value, where)
@@ -103,6 +110,12 @@ def _decode_union(kinds: tuple[Any, ...], value: object, where: str) -> Any:
             continue
     choices = " or ".join("null" if kind is type(None) else getattr(kind, "__name__", str(kind)) for kind in kinds)
     raise ValueError(f"{where} must be {choices}, got {value!r}")
+
+
+def _told_apart(objects: list[Any]) -> dict[str, Any]:
+    """Dataclasses by what their entry `kind` may be; none unless all of them have one."""
+    choices = {kind: get_args(get_type_hints(kind).get("kind")) for kind in objects}
+    return {name: kind for kind, names in choices.items() for name in names} if all(choices.values()) else {}
 
 
 def _none(value: object, where: str) -> None:

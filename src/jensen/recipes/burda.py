@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+from jensen.recipes.architectures import Architecture
 from jensen.recipes.measured import MNIST_IWAE
+from jensen.recipes.objectives import Objective
 from jensen.recipes.papers import FASHION, IWAE
-from jensen.recipes.recipe import Architecture, Budget, Data, Objective, Optimizer, Published, Recipe
+from jensen.recipes.recipe import Budget, Data, Optimizer, Published, Recipe
 
 __all__ = ["RECIPES"]
 

@@ -1,7 +1,19 @@
 """Every recipe by its name."""
 
 from jensen._names import pick
-from jensen.recipes import bayes_by_backprop, burda, compression, digits, discrete, kingma, laplace_networks
+from jensen.recipes import (
+    bayes_by_backprop,
+    burda,
+    compression,
+    convolutional,
+    digits,
+    discrete,
+    disentangling,
+    draw,
+    geco,
+    kingma,
+    laplace_networks,
+)
 from jensen.recipes.kinds import AnyRecipe
 
 __all__ = ["DEFAULT", "get", "names"]
@@ -9,10 +21,19 @@ __all__ = ["DEFAULT", "get", "names"]
 DEFAULT = "iwae-digits"
 """The recipe of the demo: real images, no download, about a minute."""
 
-AUTOENCODERS = (*digits.RECIPES, *burda.RECIPES, *kingma.RECIPES, *discrete.RECIPES)
+AUTOENCODERS = (
+    *digits.RECIPES,
+    *burda.RECIPES,
+    *kingma.RECIPES,
+    *discrete.RECIPES,
+    *draw.RECIPES,
+    *geco.RECIPES,
+    *convolutional.RECIPES,
+)
 NETWORKS = (*bayes_by_backprop.RECIPES, *compression.RECIPES, *laplace_networks.RECIPES)
+FACTORS = (*disentangling.RECIPES,)
 
-EVERY: tuple[AnyRecipe, ...] = (*AUTOENCODERS, *NETWORKS)
+EVERY: tuple[AnyRecipe, ...] = (*AUTOENCODERS, *NETWORKS, *FACTORS)
 CATALOGUE = {recipe.name: recipe for recipe in EVERY}
 
 

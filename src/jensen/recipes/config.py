@@ -10,9 +10,11 @@ from jensen._names import check_choice
 from jensen.recipes.kinds import KINDS, AnyRecipe, kind_of
 
 __all__ = [
+    "ANNEALED",
     "CONFIG",
     "ENVIRONMENT",
     "EVALUATION",
+    "INFORMATION",
     "METRICS",
     "REPORT",
     "Config",
@@ -24,9 +26,10 @@ __all__ = [
 ]
 
 CONFIG, ENVIRONMENT, METRICS = "config.json", "environment.json", "metrics.jsonl"
-EVALUATION, REPORT = "evaluation.json", "report.html"
+EVALUATION, INFORMATION, REPORT = "evaluation.json", "information.json", "report.html"
+ANNEALED = "annealed.json"
 FORMAT = "jensen-run-1"
-ARTICLES = {"autoencoder": "an", "network": "a"}
+ARTICLES = {"autoencoder": "an", "network": "a", "factors": "separate"}
 
 R = TypeVar("R", bound=AnyRecipe)
 E = TypeVar("E")
@@ -126,19 +129,19 @@ def read_config(run: Path) -> Config[Any]:
         raise ValueError(f"{path} is damaged: {error}; restore it, or fit again with --overwrite") from None
 
 
-def read_evaluation(run: Path, read: Callable[[str], E]) -> E | None:
+def read_evaluation(run: Path, read: Callable[[str], E], *, name: str = EVALUATION, option: str = "") -> E | None:
     """What `jensen evaluate` wrote into a run folder, by the function that reads its text; None where it did not.
 
     Raises:
         ValueError: if the file is damaged.
     """
-    path = run / EVALUATION
+    path = run / name
     if not path.is_file():
         return None
     try:
         return read(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}; `jensen evaluate {run}` writes it anew") from None
+        raise ValueError(f"{path} is damaged: {error}; `jensen evaluate {run}{option}` writes it anew") from None
 
 
 def config_of(run: Path, kind: type[R]) -> Config[R]:

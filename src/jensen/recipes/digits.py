@@ -1,8 +1,10 @@
 """Experiments on scikit-learn's handwritten digits, 8x8: a minute each, and nothing to download."""
 
+from jensen.recipes.architectures import Architecture
 from jensen.recipes.measured import IWAE_DIGITS, VAE_DIGITS
+from jensen.recipes.objectives import Objective
 from jensen.recipes.papers import AEVB, IWAE
-from jensen.recipes.recipe import Architecture, Budget, Data, Objective, Optimizer, Recipe
+from jensen.recipes.recipe import Budget, Data, Optimizer, Recipe
 
 __all__ = ["RECIPES"]
 

@@ -3,9 +3,11 @@
 `jensen fit NAME --method ESTIMATOR --samples K` takes any other estimator.
 """
 
+from jensen.recipes.architectures import Architecture
 from jensen.recipes.measured import DISCRETE_DIGITS, DISCRETE_MNIST, STRUCTURED_DIGITS, STRUCTURED_MNIST
+from jensen.recipes.objectives import Objective
 from jensen.recipes.papers import FEEDFORWARD, WITHOUT_REPLACEMENT
-from jensen.recipes.recipe import Architecture, Budget, Data, Objective, Optimizer, Published, Recipe
+from jensen.recipes.recipe import Budget, Data, Optimizer, Published, Recipe
 
 __all__ = ["RECIPES"]
 

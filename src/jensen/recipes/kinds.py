@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from jensen.recipes.factor_recipe import FactorRecipe
 from jensen.recipes.network_recipe import NetworkRecipe
 from jensen.recipes.recipe import Recipe
 
@@ -13,10 +14,14 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "AnyRecipe", "Running", "kind_of", "running_of"]
 
-AnyRecipe = Recipe | NetworkRecipe
+AnyRecipe = Recipe | NetworkRecipe | FactorRecipe
 """What `jensen fit` takes."""
 
-KINDS: dict[str, type[Recipe] | type[NetworkRecipe]] = {"autoencoder": Recipe, "network": NetworkRecipe}
+KINDS: dict[str, type[Recipe] | type[NetworkRecipe] | type[FactorRecipe]] = {
+    "autoencoder": Recipe,
+    "network": NetworkRecipe,
+    "factors": FactorRecipe,
+}
 """The type of recipe by what `config.json` calls its kind."""
 
 
@@ -24,10 +29,10 @@ class Running(Protocol):
     """What the module that runs one kind of recipe can do.
 
     Attributes:
-        DATUM: what a bound is per, in words.
+        ASCENDS: what training raises, and what that is counted in, in words.
     """
 
-    DATUM: str
+    ASCENDS: tuple[str, str]
 
     def build(self, recipe: Any, *, seed: int) -> Any:
         """The untrained model and its data; `.shape` is that of a picture among them."""
@@ -76,6 +81,10 @@ def running_of(recipe: AnyRecipe) -> Running:
         from jensen.recipes import networks
 
         return networks
+    if isinstance(recipe, FactorRecipe):
+        from jensen.recipes import factors
+
+        return factors
     from jensen.recipes import running
 
     return running

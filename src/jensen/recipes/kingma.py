@@ -1,8 +1,10 @@
 """The variational autoencoder's own experiments, and grey MNIST under the likelihood that fits it."""
 
+from jensen.recipes.architectures import Architecture
 from jensen.recipes.measured import FREY_VAE, MNIST_VAE
+from jensen.recipes.objectives import Objective
 from jensen.recipes.papers import AEVB, CONTINUOUS_BERNOULLI
-from jensen.recipes.recipe import Architecture, Budget, Data, Objective, Optimizer, Published, Recipe
+from jensen.recipes.recipe import Budget, Data, Optimizer, Published, Recipe
 
 __all__ = ["RECIPES"]
 

@@ -14,7 +14,17 @@ from typing import Any
 import torch
 
 import jensen
-from jensen.recipes.config import CONFIG, ENVIRONMENT, EVALUATION, METRICS, REPORT, Config, check_new
+from jensen.recipes.config import (
+    ANNEALED,
+    CONFIG,
+    ENVIRONMENT,
+    EVALUATION,
+    INFORMATION,
+    METRICS,
+    REPORT,
+    Config,
+    check_new,
+)
 
 __all__ = ["choose_device", "environment", "is_first_process", "make_folder", "threads"]
 
@@ -31,7 +41,7 @@ def make_folder(run: Path, config: Config[Any], *, overwrite: bool = False) -> N
     check_new(run, overwrite=overwrite)
     for folder in ("checkpoints", "figures", "tensorboard"):
         shutil.rmtree(run / folder, ignore_errors=True)
-    for name in (METRICS, EVALUATION, REPORT):
+    for name in (METRICS, ANNEALED, EVALUATION, INFORMATION, REPORT):
         (run / name).unlink(missing_ok=True)
     run.mkdir(parents=True, exist_ok=True)
     (run / CONFIG).write_text(config.to_json(), encoding="utf-8")

@@ -6,20 +6,27 @@ __all__ = [
     "AEVB",
     "BAYESIAN_COMPRESSION",
     "BAYES_BY_BACKPROP",
+    "BETA_VAE",
     "BIRKHOFF",
     "BRIDGE",
     "CONTINUOUS_BERNOULLI",
     "DEBIASING",
+    "DRAW",
     "DYNESTY",
     "EM",
     "FASHION",
     "FEEDFORWARD",
     "FRIEL",
+    "GECO",
+    "IAF",
     "IWAE",
+    "LADDER",
     "LAPLACE_REDUX",
+    "MATHIEU",
     "MULTINEST",
     "NEAL_SLICE",
     "NINETEEN",
+    "PIXEL_CNN",
     "PROBABILISTIC_BACKPROPAGATION",
     "RAO_BLACKWELL",
     "REBAR",
@@ -27,6 +34,7 @@ __all__ = [
     "SPARSE_VD",
     "TURTLES",
     "TUTORIAL",
+    "VARIATIONAL_DROPOUT",
     "WITHOUT_REPLACEMENT",
 ]
 
@@ -132,6 +140,12 @@ DEBIASING = Paper(
     2018,
     "https://openreview.net/forum?id=HyZoi-WRb",
 )
+VARIATIONAL_DROPOUT = Paper(
+    "Variational Dropout and the Local Reparameterization Trick",
+    "Kingma, Salimans & Welling",
+    2015,
+    "https://arxiv.org/abs/1506.02557v2",
+)
 BAYES_BY_BACKPROP = Paper(
     "Weight Uncertainty in Neural Networks",
     "Blundell, Cornebise, Kavukcuoglu & Wierstra",
@@ -158,4 +172,41 @@ LAPLACE_REDUX = Paper(
     "Daxberger, Kristiadi, Immer, Eschenhagen, Bauer & Hennig",
     2021,
     "https://arxiv.org/abs/2106.14806v3",
+)
+DRAW = Paper(
+    "DRAW: A Recurrent Neural Network For Image Generation",
+    "Gregor, Danihelka, Graves, Rezende & Wierstra",
+    2015,
+    "https://arxiv.org/abs/1502.04623v2",
+)
+MATHIEU = Paper(
+    "Disentangling factors of variation in deep representations using adversarial training",
+    "Mathieu, Zhao, Sprechmann, Ramesh & LeCun",
+    2016,
+    "https://arxiv.org/abs/1611.03383",
+)
+GECO = Paper("Taming VAEs", "Rezende & Viola", 2018, "https://arxiv.org/abs/1810.00597")
+BETA_VAE = Paper(
+    "beta-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework",
+    "Higgins, Matthey, Pal, Burgess, Glorot, Botvinick, Mohamed & Lerchner",
+    2017,
+    "https://openreview.net/forum?id=Sy2fzU9gl",
+)
+LADDER = Paper(
+    "Ladder Variational Autoencoders",
+    "Sønderby, Raiko, Maaløe, Sønderby & Winther",
+    2016,
+    "https://arxiv.org/abs/1602.02282",
+)
+IAF = Paper(
+    "Improving Variational Inference with Inverse Autoregressive Flow",
+    "Kingma, Salimans, Jozefowicz, Chen, Sutskever & Welling",
+    2016,
+    "https://arxiv.org/abs/1606.04934",
+)
+PIXEL_CNN = Paper(
+    "PixelCNN++: Improving the PixelCNN with Discretized Logistic Mixture Likelihood and Other Modifications",
+    "Salimans, Karpathy, Chen & Kingma",
+    2017,
+    "https://arxiv.org/abs/1701.05517",
 )

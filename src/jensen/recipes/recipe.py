@@ -6,9 +6,12 @@ Nothing here imports torch, so that recipes can be listed and read in no time.
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from jensen.recipes._checks import check_at_least_one
 from jensen.recipes._json import decode, encode
+from jensen.recipes.architectures import DISCRETIZED, AnyArchitecture
+from jensen.recipes.objectives import Objective
 
-__all__ = ["Architecture", "Budget", "Data", "Measured", "Objective", "Optimizer", "Paper", "Published", "Recipe"]
+__all__ = ["Budget", "Data", "Measured", "Optimizer", "Paper", "Published", "Recipe"]
 
 
 @dataclass(frozen=True)
@@ -59,101 +62,19 @@ class Data:
     Attributes:
         name: a name of `datasets.names()`.
         split: `standard`, or another that the data set knows.
-        binarization: `dynamic` (a new draw on every use), `fixed` (one draw for all) or `grey` (left as they are).
+        binarization: `dynamic` (a new draw on every use), `fixed` (one draw for all), `grey` (left as they are, for
+            densities) or `levels` (left as they are, for probabilities of the levels $k / (L - 1)$ that they must be).
     """
 
     name: str
     split: str = "standard"
-    binarization: Literal["dynamic", "fixed", "grey"] = "dynamic"
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """A model's sizes, lowest stochastic layer first; the generative side mirrors the recognition side.
-
-    Attributes:
-        kind: `vae`, `iwae`; `discrete_vae` or `structured` (the lower half from the upper half), whose units are
-            discrete.
-        hidden: widths of the deterministic layers below each stochastic layer; `structured` has no mirror of them.
-        latent: number of latent units in each stochastic layer.
-        likelihood: the distribution of the pixels.
-        scale: for Gaussian pixels: `conditional`, `learned`, or a fixed standard deviation.
-        categories: values of a discrete unit, 2 for bits; 0 for Gaussian units.
-        activation: between deterministic layers, `tanh` or `leaky_relu` (slope 0.1).
-
-    Raises:
-        ValueError: if the layers do not match, a size is below one, or the units are not of this kind of model.
-    """
-
-    kind: Literal["vae", "iwae", "discrete_vae", "structured"]
-    hidden: tuple[tuple[int, ...], ...]
-    latent: tuple[int, ...]
-    likelihood: Literal["bernoulli", "gaussian", "continuous_bernoulli"] = "bernoulli"
-    scale: Literal["conditional", "learned"] | float = "learned"
-    categories: int = 0
-    activation: Literal["tanh", "leaky_relu"] = "tanh"
+    binarization: Literal["dynamic", "fixed", "grey", "levels"] = "dynamic"
 
     @property
-    def discrete(self) -> bool:
-        """Whether the units are bits or categories."""
-        return self.kind in ("discrete_vae", "structured")
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that no network can have."""
-        if not 1 <= len(self.hidden) == len(self.latent):
-            counts = f"{len(self.hidden)} hidden, {len(self.latent)} latent"
-            raise ValueError(
-                f"an architecture needs hidden widths and latent units for each stochastic layer, got {counts}"
-            )
-        if self.kind in ("vae", "discrete_vae") and len(self.latent) != 1:
-            raise ValueError(f"a {self.kind} has one stochastic layer, got {len(self.latent)}; take kind 'iwae'")
-        if min([*(width for widths in self.hidden for width in widths), *self.latent]) < 1:
-            raise ValueError(f"sizes must be positive, got hidden {self.hidden} and latent {self.latent}")
-        if self.categories < 2 if self.discrete else self.categories != 0:
-            need = "at least 2 categories, 2 for bits" if self.discrete else "no categories"
-            raise ValueError(f"the units of a {self.kind} have {need}, got {self.categories}")
-
-    def __str__(self) -> str:
-        """The sizes on one line, as papers write them."""
-        times = f"x{self.categories}" if self.categories > 2 else ""
-        return " / ".join(
-            "-".join([*map(str, h), f"{z}{times}"]) for h, z in zip(self.hidden, self.latent, strict=True)
-        )
-
-
-@dataclass(frozen=True)
-class Objective:
-    """The bound that training ascends and how many draws a datum gets.
-
-    Attributes:
-        name: `iwae`; `elbo` (Monte Carlo) or `sgvb_b` (analytic KL); `dreg` or `resampled`, which have the value of
-            `iwae` and another gradient; `estimated`, for discrete units.
-        samples: draws for each datum in a step.
-        method: for `estimated`, a gradient estimator by its name in `gradients`; otherwise empty.
-        options: of that estimator, such as `(("tau", 0.5),)`.
-
-    Raises:
-        ValueError: if `samples` is below one, or there is a method where none can be, or none where one must be.
-    """
-
-    name: Literal["iwae", "elbo", "sgvb_b", "dreg", "resampled", "estimated"]
-    samples: int = 1
-    method: str = ""
-    options: tuple[tuple[str, int | float | str], ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse to train without a draw or without a gradient."""
-        _at_least_one("samples", self.samples)
-        if (self.name == "estimated") != bool(self.method):
-            pair = f"objective {self.name!r} with method {self.method!r}"
-            raise ValueError(f"{pair}; a method is for 'estimated', the objective of discrete units, and only for it")
-        if self.options and not self.method:
-            raise ValueError(f"objective {self.name!r} takes no options, got {', '.join(dict(self.options))}")
-
-    def __str__(self) -> str:
-        """The bound, and the estimator of its gradient where there is a choice."""
-        options = ", ".join(f"{name}={value}" for name, value in self.options)
-        return f"{self.name} by {self.method}{options and f' ({options})'}" if self.method else self.name
+    def pixels(self) -> str:
+        """What the likelihood sees, in words."""
+        left = {"grey": "left grey", "levels": "left grey, of so many levels"}
+        return left.get(self.binarization, f"binarised ({self.binarization})")
 
 
 @dataclass(frozen=True)
@@ -206,9 +127,9 @@ class Budget:
     def __post_init__(self) -> None:
         """Refuse an empty experiment."""
         for name in ("epochs", "batch_size", "evaluation_samples"):
-            _at_least_one(name, getattr(self, name))
+            check_at_least_one(name, getattr(self, name))
         if self.images is not None:
-            _at_least_one("images", self.images)
+            check_at_least_one("images", self.images)
 
 
 @dataclass(frozen=True)
@@ -244,7 +165,7 @@ class Recipe:
     title: str
     paper: Paper
     data: Data
-    model: Architecture
+    model: AnyArchitecture
     objective: Objective
     optimizer: Optimizer
     budget: Budget
@@ -259,14 +180,18 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse a likelihood that the pixels have no density under, a wrong gradient, and a run without a thread."""
-        if (self.model.likelihood == "bernoulli") == (self.data.binarization == "grey"):
-            pair = f"{self.data.binarization} pixels under a {self.model.likelihood} likelihood"
-            raise ValueError(f"{self.name}: {pair}; Bernoulli takes binarised pixels, the other two take grey ones")
+        likelihood, pixels = self.model.likelihood, self.data.binarization
+        kind = "levels" if likelihood in DISCRETIZED else "binarised" if likelihood == "bernoulli" else "grey"
+        if kind != (pixels if pixels in ("grey", "levels") else "binarised"):
+            pair = f"{pixels} pixels under a {likelihood} likelihood"
+            raise ValueError(
+                f"{self.name}: {pair}; Bernoulli takes binarised pixels, discretised ones take levels, the others grey"
+            )
         if self.model.discrete != (self.objective.name == "estimated"):
             pair = f"objective {self.objective.name!r} for a {self.model.kind}"
             raise ValueError(f"{self.name}: {pair}; models with discrete units take 'estimated', the others do not")
         if self.threads is not None:
-            _at_least_one("threads", self.threads)
+            check_at_least_one("threads", self.threads)
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as plain lists, dicts, numbers and strings."""
@@ -290,8 +215,3 @@ class Recipe:
         """
         recipe: Recipe = decode(Recipe, value, "recipe")
         return recipe
-
-
-def _at_least_one(name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")

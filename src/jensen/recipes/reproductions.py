@@ -10,6 +10,7 @@ from pathlib import Path
 from jensen.recipes import evidences, studies
 from jensen.recipes.catalogue import get, names
 from jensen.recipes.evidence_recipe import EvidenceRecipe
+from jensen.recipes.factor_recipe import FactorRecipe
 from jensen.recipes.kinds import AnyRecipe
 from jensen.recipes.network_recipe import NetworkRecipe
 from jensen.recipes.recipe import Measured, Published, Recipe
@@ -23,10 +24,11 @@ This page is written by `python -m jensen.recipes.reproductions` from the recipe
 two together. Values without a unit are in nats per image or datum. NLL is the negative log-likelihood, of autoencoders
 by 5,000 importance samples, lower is better; ELBO is the evidence lower bound, higher is better. An error is one
 standard error over the test data. *k* is the number of draws that an autoencoder was trained with; it is always
-evaluated with 5,000. In brackets stand its active units, layer by layer, and of a network what is left of it after
-pruning. Published numbers are quoted as they are usually given, not copied from the papers themselves. Train a recipe
-with `jensen fit NAME`, measure it with `jensen evaluate runs/NAME`. Then come studies: each says what its numbers are,
-an error is one standard error over its repetitions, and `jensen run NAME` measures them. The sections at the end are
+evaluated with 5,000. In brackets stand its active units, layer by layer; of a network what is left of it after
+pruning, or of a rate that counts rounded weights the error with them, which is not that of the network before.
+Published numbers are quoted as they are usually given, not copied from the papers themselves. Train a recipe with
+`jensen fit NAME`, measure it with `jensen evaluate runs/NAME`. Then come studies: each says what its numbers are, an
+error is one standard error over its repetitions, and `jensen run NAME` measures them. The sections at the end are
 log-evidences in nats, each beside its exact value, as `jensen evidence NAME` estimates them.
 """
 COLUMNS = ("what", "published", "source", "measured", "how")
@@ -62,8 +64,8 @@ def rows(recipe: AnyRecipe | Study | EvidenceRecipe) -> list[tuple[str, ...]]:
 
 
 def _rows(recipe: AnyRecipe | Study | EvidenceRecipe) -> Iterator[tuple[str, ...]]:
-    is_study = not isinstance(recipe, Recipe | NetworkRecipe)
-    form = ".2f" if isinstance(recipe, Recipe | NetworkRecipe) else recipe.form
+    is_study = not isinstance(recipe, AnyRecipe)
+    form = ".2f" if isinstance(recipe, AnyRecipe) else recipe.form
     whats = [entry.what for entry in recipe.published] + [entry.what for entry in recipe.measured]
     for what in dict.fromkeys(whats):
         published = [entry for entry in recipe.published if entry.what == what]
@@ -101,7 +103,10 @@ def _active(units: str) -> str:
 
 
 def _section(recipe: AnyRecipe) -> str:
-    numbers = _network_numbers(recipe) if isinstance(recipe, NetworkRecipe) else _model_numbers(recipe)
+    if isinstance(recipe, FactorRecipe):
+        numbers = _factor_numbers(recipe)
+    else:
+        numbers = _network_numbers(recipe) if isinstance(recipe, NetworkRecipe) else _model_numbers(recipe)
     paper = f"[{recipe.paper}]({recipe.paper.url})"
     differs = "\n".join(f"- {sentence}" for sentence in recipe.differs)
     parts = [f"## `{recipe.name}`\n", f"{recipe.title}. {paper}.\n", f"{numbers}\n"]
@@ -124,12 +129,20 @@ def _network_numbers(recipe: NetworkRecipe) -> str:
     )
 
 
+def _factor_numbers(recipe: FactorRecipe) -> str:
+    data, optimizer, budget = recipe.data, recipe.optimizer, recipe.budget
+    return (
+        f"Networks {recipe.model}; weights of the losses: {recipe.losses}; data `{data.name}`, split `{data.split}`, "
+        f"left grey; Adam, learning rate {optimizer.learning_rate:g}, {optimizer.schedule} schedule; batch "
+        f"{budget.batch_size}, {budget.epochs:,} epochs."
+    )
+
+
 def _model_numbers(recipe: Recipe) -> str:
     sizes, data, optimizer, budget = recipe.model, recipe.data, recipe.optimizer, recipe.budget
-    pixels = "left grey" if data.binarization == "grey" else f"binarised ({data.binarization})"
     return (
         f"Model `{sizes.kind}` {sizes}, {sizes.likelihood.replace('_', ' ')} pixels; data `{data.name}`, "
-        f"split `{data.split}`, {pixels}; objective `{recipe.objective}` with {_draws(recipe.objective.samples)}; "
+        f"split `{data.split}`, {data.pixels}; objective `{recipe.objective}` with {_draws(recipe.objective.samples)}; "
         f"Adam, learning rate {optimizer.learning_rate:g}, {optimizer.schedule} schedule; batch {budget.batch_size}, "
         f"{budget.epochs:,} epochs."
     )

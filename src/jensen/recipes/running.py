@@ -1,25 +1,29 @@
 """Runs: a recipe trained into a folder, taken up again, loaded and measured. Importing this imports torch."""
 
 from collections.abc import Callable
-from math import prod
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from jensen.evaluation import Evaluation, evaluate
+from jensen.evaluation import Evaluation, LatentInformation, evaluate, has_one_code, latent_information
 from jensen.recipes.build import Experiment, build, make_model
-from jensen.recipes.config import EVALUATION, Config, config_of, read_evaluation
+from jensen.recipes.config import EVALUATION, INFORMATION, Config, config_of, read_evaluation
 from jensen.recipes.machine import choose_device, make_folder, threads
-from jensen.recipes.recipe import Objective, Optimizer, Recipe
+from jensen.recipes.objectives import Constraint, Objective
+from jensen.recipes.recipe import Optimizer, Recipe
+from jensen.recipes.thinning import thinned
 from jensen.training import (
     Adam,
+    BalancedKL,
     Burda,
     Constant,
+    Constrained,
     Cosine,
     DoublyReparameterized,
     Estimated,
+    FreeBits,
     History,
     ImportanceWeighted,
     Linear,
@@ -28,13 +32,15 @@ from jensen.training import (
     fit,
     load_weights,
 )
+from jensen.training.constraints import CONSTRAINTS
 
 __all__ = [
-    "DATUM",
+    "ASCENDS",
     "begin",
     "build",
     "check_method",
     "load_evaluation",
+    "load_information",
     "load_model",
     "make_objective",
     "make_schedule",
@@ -48,13 +54,19 @@ OBJECTIVES: dict[str, Callable[[Objective], Any]] = {
     "sgvb_b": lambda objective: Variational(objective.samples, analytic_kl=True),
     "dreg": lambda objective: DoublyReparameterized(objective.samples),
     "resampled": lambda objective: Resampled(objective.samples),
+    "free_bits": lambda objective: FreeBits(objective.free_bits, objective.samples),
+    "balanced": lambda objective: BalancedKL(objective.samples),
+    "geco": lambda objective: _constrained(objective.samples, cast(Constraint, objective.constraint)),
     "estimated": lambda objective: Estimated(objective.method, objective.samples, dict(objective.options)),
 }
-DATUM = "image"
-"""What a bound of such a run is per."""
+ASCENDS = ("bound", "nats per image")
+"""What training raises, and what that is counted in."""
 
 CHECKPOINTS, CHECKPOINT_SECONDS = 100, 60.0
 """A run is put away so many times, and at least once in so many seconds."""
+
+INFORMED = 1000
+"""Test images among which the information in the latents is measured, a million densities for each draw."""
 
 KS = (1, 5, 50, 500, 5000)
 
@@ -110,7 +122,7 @@ def _fit(
     run: Path, config: Config[Recipe], experiment: Experiment, *, resume: bool, device: str, progress: bool
 ) -> History:
     recipe, budget = config.recipe, config.recipe.budget
-    optimizer = recipe.optimizer
+    optimizer, beta = recipe.optimizer, recipe.objective.beta
     return fit(
         experiment.model,
         make_objective(recipe.objective),
@@ -118,7 +130,7 @@ def _fit(
         epochs=budget.epochs,
         batch_size=budget.batch_size,
         learning_rate=make_schedule(optimizer, epochs=budget.epochs),
-        kl_weight=Linear(0.0, 1.0, optimizer.kl_warmup) if optimizer.kl_warmup else 1.0,
+        kl_weight=Linear(0.0, beta, optimizer.kl_warmup) if optimizer.kl_warmup else beta,
         optimizer=Adam(betas=optimizer.betas, eps=optimizer.eps),
         clip_norm=optimizer.clip_norm,
         ema=optimizer.ema,
@@ -146,7 +158,7 @@ def load_model(run: Path, *, device: str = "cpu") -> tuple[Config[Recipe], nn.Mo
         ValueError: if the folder, its configuration or its newest checkpoint is missing or damaged.
     """
     config = config_of(run, Recipe)
-    model = make_model(config.recipe.model, prod(config.shape), objective=config.recipe.objective)
+    model = make_model(config.recipe.model, config.shape, objective=config.recipe.objective)
     load_weights(model, run, averaged=config.recipe.optimizer.ema is not None)
     return config, model.to(choose_device(device)).eval()
 
@@ -162,12 +174,12 @@ def measure(
     device: str = "auto",
     progress: bool = False,
 ) -> Evaluation:
-    """Evaluate a run on its test images and write `evaluation.json`.
+    """Evaluate a run on its test images and write `evaluation.json`, and `information.json` on its latents.
 
     Args:
         run: the run folder.
         samples: draws for each image; the recipe's number where None.
-        limit: the first so many test images only.
+        limit: so many test images only, evenly spaced.
         batch_size: images held at once.
         chunk: draws held at once.
         seed: of the draws.
@@ -182,7 +194,7 @@ def measure(
     samples = config.recipe.budget.evaluation_samples if samples is None else samples
     if samples < 1 or (limit is not None and limit < 1):
         raise ValueError(f"samples and limit must be at least 1, got samples={samples}, limit={limit}")
-    test = build(config.recipe, seed=config.seed).test[:limit].to(place)
+    test = thinned(build(config.recipe, seed=config.seed).test, limit).to(place)
     ks = sorted({k for k in KS if k < samples} | {samples})
     with threads(config.recipe.threads):
         found = evaluate(
@@ -195,8 +207,27 @@ def measure(
             seed=seed,
             progress=progress,
         )
+        _inform(run, model, test[:INFORMED], batch_size=batch_size, seed=seed)
     (run / EVALUATION).write_text(found.to_json(), encoding="utf-8")
     return found
+
+
+def load_information(run: Path) -> LatentInformation | None:
+    """What `measure` found out about the latents, or None where the model has not one latent vector.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    return read_evaluation(run, LatentInformation.from_json, name=INFORMATION)
+
+
+def _inform(run: Path, model: nn.Module, test: Tensor, *, batch_size: int, seed: int) -> None:
+    """Write what the latents know of the first test images, or that nobody can tell."""
+    path = run / INFORMATION
+    path.unlink(missing_ok=True)
+    if len(test) > 1 and has_one_code(model, test):
+        found = latent_information(cast(Any, model), test, batch_size=batch_size, seed=seed)
+        path.write_text(found.to_json(), encoding="utf-8")
 
 
 def load_evaluation(run: Path) -> Evaluation | None:
@@ -218,7 +249,20 @@ def make_objective(objective: Objective) -> Any:
         >>> make_objective(Objective("iwae", samples=5))
         ImportanceWeighted(samples=5)
     """
+    if objective.name not in OBJECTIVES:
+        raise ValueError(f"nobody makes the objective {objective.name!r}; there are {', '.join(OBJECTIVES)}")
     return OBJECTIVES[objective.name](objective)
+
+
+def _constrained(samples: int, constraint: Constraint) -> Constrained:
+    return Constrained(
+        CONSTRAINTS[constraint.name](constraint.kappa),
+        samples=samples,
+        alpha=constraint.alpha,
+        rate=constraint.rate,
+        initial=constraint.initial,
+        warm_start=constraint.warm_start,
+    )
 
 
 def make_schedule(optimizer: Optimizer, *, epochs: int) -> Constant | Burda | Cosine:

@@ -2,6 +2,6 @@
 
 from jensen.report.images import write_samples
 from jensen.report.page import write_report
-from jensen.report.tables import evaluation_table, evaluation_tables
+from jensen.report.tables import evaluation_table, evaluation_tables, information_table
 
-__all__ = ["evaluation_table", "evaluation_tables", "write_report", "write_samples"]
+__all__ = ["evaluation_table", "evaluation_tables", "information_table", "write_report", "write_samples"]

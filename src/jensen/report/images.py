@@ -52,7 +52,8 @@ def write_samples(
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     config, model = load_model(run, device=device)
-    drawn = _draw(config, model, n=n, seed=seed)
+    test = None if hasattr(model, "sample") else build(config.recipe, seed=config.seed).test
+    drawn = _draw(model, test, n=n, seed=seed)
     picture = out or run / "figures" / "draws.png"
     columns = min(COLUMNS, math.ceil(math.sqrt(n)))
     pictures.save(pictures.image_grid(to_images(drawn, config.shape), columns=columns, ink=_ink(config)), picture)
@@ -61,11 +62,13 @@ def write_samples(
     return picture, numbers
 
 
-def image_sections(run: Path, config: Config[Recipe], model: Any, *, seed: int) -> Iterator[str]:
+def image_sections(
+    run: Path, config: Config[Recipe], model: Any, *, experiment: Experiment, seed: int
+) -> Iterator[str]:
     """Samples, and test images beside their reconstructions."""
-    drawn = to_images(_draw(config, model, n=SAMPLES, seed=seed), config.shape)
+    drawn = to_images(_draw(model, experiment.test, n=SAMPLES, seed=seed), config.shape)
     about = ABOUT_SAMPLES if hasattr(model, "sample") else ABOUT_COMPLETIONS
-    compared, columns, rows = _compare(build(config.recipe, seed=config.seed), model, seed)
+    compared, columns, rows = _compare(experiment, model, seed)
     band = to_images(compared, config.shape)
     seen = "below each the black and white that the model sees of it, then" if rows == 3 else "and below each"
 
@@ -112,12 +115,11 @@ def _compare(experiment: Experiment, model: Any, seed: int) -> tuple[Tensor, int
     return band, columns, len(rows)
 
 
-def _draw(config: Config[Recipe], model: Any, *, n: int, seed: int) -> Tensor:
-    """Images from nothing, or from a half where the model starts from one."""
+def _draw(model: Any, test: Tensor | None, *, n: int, seed: int) -> Tensor:
+    """Images from nothing, or from halves of test images where the model starts from one."""
     with _seeded(seed):
-        if hasattr(model, "sample"):
+        if test is None or hasattr(model, "sample"):
             return cast(Tensor, model.sample(n))
-        test = build(config.recipe, seed=config.seed).test
         given = test[torch.arange(n) % len(test)].to(next(model.parameters()).device)
         return cast(Tensor, model.reconstruct(given))
 

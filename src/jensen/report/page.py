@@ -3,12 +3,18 @@
 from pathlib import Path
 
 from jensen.evaluation import Evaluation
+from jensen.recipes.build import build
 from jensen.recipes.config import REPORT, Config, read_config
+from jensen.recipes.factor_recipe import FactorRecipe
 from jensen.recipes.network_recipe import NetworkRecipe
 from jensen.recipes.recipe import Recipe
-from jensen.recipes.running import load_evaluation, load_model
+from jensen.recipes.running import load_evaluation, load_information, load_model
 from jensen.report import html
+from jensen.report.ais import annealed_section
+from jensen.report.constraint_section import constraint_section
+from jensen.report.factor_page import write_factor_report
 from jensen.report.images import image_sections
+from jensen.report.latent_sections import information_section, latent_sections, neighbour_sections
 from jensen.report.network_page import write_network_report
 from jensen.report.sections import configuration, environment, latent_units, likelihood, published, training
 from jensen.report.words import duration, number
@@ -33,14 +39,22 @@ def write_report(run: Path, *, seed: int = 0, device: str = "cpu") -> Path:
     """
     if isinstance(read_config(run).recipe, NetworkRecipe):
         return write_network_report(run, seed=seed, device=device)
+    if isinstance(read_config(run).recipe, FactorRecipe):
+        return write_factor_report(run, seed=seed, device=device)
     config, model = load_model(run, device=device)
+    experiment = build(config.recipe, seed=config.seed)
     records, evaluation = read_records(run), load_evaluation(run)
     sections = [
         *likelihood(run, evaluation),
+        *annealed_section(run, evaluation),
         *published(config, evaluation),
-        *image_sections(run, config, model, seed=seed),
+        *image_sections(run, config, model, experiment=experiment, seed=seed),
+        *neighbour_sections(run, config, model, experiment=experiment, seed=seed),
+        *latent_sections(run, config, model, experiment=experiment),
         *training(run, records),
+        *constraint_section(run, config.recipe.objective.constraint, records),
         *latent_units(run, evaluation),
+        *information_section(run, load_information(run)),
         configuration(config),
         *environment(run),
     ]

@@ -61,14 +61,19 @@ def image_grid(
         raise ValueError(f"a grid of {columns} columns cannot show images {images.shape}; give {expected}")
     columns = min(columns, len(images))
     zoom = zoom or max(1, 1800 // (columns * images.shape[2]))
-    colours = np.repeat(images[..., None], 3, axis=-1) if images.ndim == 3 else images
-    colours = 1 - colours if ink and theme.name == "light" else colours
-    squares = np.rint(255 * colours.clip(0, 1)).astype(np.uint8).repeat(zoom, axis=1).repeat(zoom, axis=2)
-    mosaic = _mosaic(squares, columns, rows_in_band, theme)
+    mosaic = _mosaic(_squares(images, zoom, ink, theme), columns, rows_in_band, theme)
     height, width = mosaic.shape[:2]
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=theme.paper)
     figure.figimage(mosaic, origin="upper")
     return figure
+
+
+def _squares(images: NDArray[np.float32], zoom: int, ink: bool, theme: Theme) -> NDArray[np.uint8]:
+    """Images in colour, every pixel a square."""
+    colours = np.repeat(images[..., None], 3, axis=-1) if images.ndim == 3 else images
+    colours = 1 - colours if ink and theme.name == "light" else colours
+    levels: NDArray[np.uint8] = np.rint(255 * colours.clip(0, 1)).astype(np.uint8)
+    return levels.repeat(zoom, axis=1).repeat(zoom, axis=2)
 
 
 def _mosaic(tiles: NDArray[np.uint8], columns: int, rows_in_band: int, theme: Theme) -> NDArray[np.uint8]:

@@ -111,11 +111,19 @@ def training(run: Path, records: list[EpochRecord], *, datum: str = "image") -> 
 
 
 def latent_units(run: Path, evaluation: Evaluation | None) -> Iterator[str]:
-    """The divergence of every unit, where the run was evaluated."""
+    """The divergence of every unit, where the run was evaluated; in words where the units depend on each other."""
     if evaluation is None or not evaluation.layers:
         return
-    kl = [layer.kl for layer in evaluation.layers]
-    active = [[variance > layer.threshold for variance in layer.variance] for layer in evaluation.layers]
+    layers = [layer for layer in evaluation.layers if len(layer.kl) == layer.units]
+    if not layers:
+        told = [
+            f"{each.active} of {each.units} units active, {number(sum(each.kl))} nats" for each in evaluation.layers
+        ]
+        text = f"The units' posterior is a joint one, so only its divergence as a whole is known: {'; '.join(told)}."
+        yield html.section("Latent units", html.paragraph(text))
+        return
+    kl = [layer.kl for layer in layers]
+    active = [[variance > layer.threshold for variance in layer.variance] for layer in layers]
     bars = figure(
         run,
         "latent-units",

@@ -1,7 +1,8 @@
 """A study as a table, a picture and a page."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -11,7 +12,7 @@ from rich.table import Table
 from jensen.recipes.config import REPORT
 from jensen.recipes.results import Results, Row, StudyConfig, rows
 from jensen.recipes.study import Study
-from jensen.report import html
+from jensen.report import html, rate_distortion
 from jensen.report.pictures import DPI, WIDTH, _style
 from jensen.report.sections import environment, figure
 from jensen.report.theme import LIGHT, Theme
@@ -24,6 +25,16 @@ COLUMNS = ("what", "measured", "error", "runs", "published")
 CAPTION = (
     "What was measured, with bars of one standard error where they are large enough to see; crosses are published."
 )
+ALT = "Every number with its standard error, beside the published one"
+PICTURES: dict[str, tuple[Callable[..., Figure], str, str]] = {
+    "jensen.recipes.studies.constrained:parts": (
+        rate_distortion.rate_against_distortion,
+        "Rate against distortion, a point for each autoencoder",
+        rate_distortion.CAPTION,
+    ),
+}
+"""How a study is drawn, what is said of the picture to those who do not see it, and to all; by the study's function."""
+
 DECADES = 2.5
 """The axis is logarithmic where the numbers span more powers of ten."""
 
@@ -99,13 +110,8 @@ def write_study(study: Study, config: StudyConfig, results: Results, *, folder: 
     table, page = folder / TABLE, folder / REPORT
     lines = [COLUMNS, ("---",) * len(COLUMNS), *cells]
     table.write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), encoding="utf-8")
-    picture = figure(
-        folder,
-        "results",
-        lambda theme: measured_beside_published(study, found, theme=theme),
-        alt="Every number with its standard error, beside the published one",
-        caption=CAPTION,
-    )
+    draw, alt, caption = PICTURES.get(study.function, (partial(measured_beside_published, study), ALT, CAPTION))
+    picture = figure(folder, "results", lambda theme: draw(found, theme=theme), alt=alt, caption=caption)
     sections = [
         html.section("Results", html.paragraph(study.about), picture, html.table(COLUMNS, cells, numbers=4)),
         *_published(study),

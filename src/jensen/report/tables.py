@@ -5,18 +5,28 @@ from collections.abc import Iterable, Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from jensen.evaluation import BoundEstimate, Evaluation
+from jensen.evaluation import BoundEstimate, Evaluation, LatentInformation
+from jensen.recipes.factor_results import FactorEvaluation
 from jensen.recipes.network_results import NetworkEvaluation
+from jensen.report.factor_tables import factor_tables
 from jensen.report.network_tables import network_tables
 from jensen.report.words import number
 
-__all__ = ["active_units", "bound_name", "bounds_rows", "entries", "evaluation_table", "evaluation_tables"]
+__all__ = [
+    "active_units",
+    "bound_name",
+    "bounds_rows",
+    "entries",
+    "evaluation_table",
+    "evaluation_tables",
+    "information_table",
+]
 
 BOUND_COLUMNS = ("bound", "k", "nats", "std. error", "Monte Carlo error")
 NAMES = {"elbo": "ELBO", "iwae": "IWAE", "jackknife": "jackknife", "block_jackknife": "jackknife, blocks"}
 
 
-def evaluation_tables(evaluation: Evaluation | NetworkEvaluation) -> list[Table]:
+def evaluation_tables(evaluation: Evaluation | NetworkEvaluation | FactorEvaluation) -> list[Table]:
     """The tables of whatever was evaluated.
 
     Args:
@@ -28,6 +38,8 @@ def evaluation_tables(evaluation: Evaluation | NetworkEvaluation) -> list[Table]
     """
     if isinstance(evaluation, NetworkEvaluation):
         return network_tables(evaluation)
+    if isinstance(evaluation, FactorEvaluation):
+        return factor_tables(evaluation)
     return [evaluation_table(evaluation)]
 
 
@@ -48,6 +60,26 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     if evaluation.layers:
         table.caption = f"active units: {active_units(evaluation)}"
     return table
+
+
+def information_table(found: LatentInformation) -> Table:
+    """What the latents know of the data, with the ceiling of what can be told.
+
+    Args:
+        found: by `evaluation.latent_information`.
+
+    Example:
+        >>> information_table(LatentInformation(4.0, 0.5, data=1000, samples=2)).row_count
+        4
+    """
+    low, high = number(found.mutual_information, digits=2), number(found.upper, digits=2)
+    rows = [
+        ("divergence from the prior", f"{number(found.rate, digits=2)} nats"),
+        ("of which information", f"{low} ± {number(found.mc_error, digits=2)} nats of at most {found.ceiling:.2f}"),
+        ("and distance of all from the prior", f"{number(found.marginal_divergence, digits=2)} nats"),
+        ("information about a new image", f"between {low} and {high} nats"),
+    ]
+    return entries(f"latents of {found.data:,} test images", rows)
 
 
 def entries(title: str, pairs: Iterable[tuple[str, object]]) -> Table:

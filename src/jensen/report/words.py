@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from jensen.recipes.config import Config
+from jensen.recipes.factor_recipe import FactorRecipe
 from jensen.recipes.kinds import AnyRecipe
 from jensen.recipes.network_recipe import NetworkRecipe
 from jensen.recipes.recipe import Recipe
@@ -46,7 +47,12 @@ def recipe_entries(recipe: AnyRecipe) -> list[tuple[str, str]]:
     """
     budget = recipe.budget
     limit = "" if budget.images is None else f", the first {budget.images} of every split"
-    entries = _network_entries(recipe, limit) if isinstance(recipe, NetworkRecipe) else _model_entries(recipe, limit)
+    if isinstance(recipe, FactorRecipe):
+        entries = _factor_entries(recipe, limit)
+    else:
+        entries = (
+            _network_entries(recipe, limit) if isinstance(recipe, NetworkRecipe) else _model_entries(recipe, limit)
+        )
     return [*entries, ("training", f"{budget.epochs:,} epochs in batches of {budget.batch_size}")]
 
 
@@ -67,12 +73,19 @@ def _network_entries(recipe: NetworkRecipe, limit: str) -> list[tuple[str, str]]
     return entries
 
 
+def _factor_entries(recipe: FactorRecipe, limit: str) -> list[tuple[str, str]]:
+    return [
+        ("data", f"{recipe.data.name}, split {recipe.data.split}, left grey{limit}"),
+        ("networks", f"{recipe.model}"),
+        ("weights", f"{recipe.losses}"),
+    ]
+
+
 def _model_entries(recipe: Recipe, limit: str) -> list[tuple[str, str]]:
     data = recipe.data
-    pixels = "left grey" if data.binarization == "grey" else f"binarised ({data.binarization})"
     samples = "1 sample" if recipe.objective.samples == 1 else f"{recipe.objective.samples} samples"
     return [
-        ("data", f"{data.name}, split {data.split}, {pixels}{limit}"),
+        ("data", f"{data.name}, split {data.split}, {data.pixels}{limit}"),
         ("model", f"{recipe.model.kind}, {recipe.model}, {recipe.model.likelihood.replace('_', ' ')} pixels"),
         ("objective", f"{recipe.objective}, {samples}"),
     ]

@@ -1,6 +1,7 @@
 """Draws, and the arrays of log-values that come with them: nothing here knows of estimates."""
 
 from jensen._chains import effective_sample_size, split_r_hat
+from jensen.samplers.annealed import AnnealedRun, Transitions, annealed_importance, learn_transitions, sigmoid_betas
 from jensen.samplers.annealing import Reference, fit_reference
 from jensen.samplers.em import (
     EMResult,
@@ -20,6 +21,7 @@ from jensen.samplers.tempered import BothLadders, TemperedRun, temper, temper_bo
 from jensen.samplers.variational import GaussianFit, fit_gaussian
 
 __all__ = [
+    "AnnealedRun",
     "BothLadders",
     "Chains",
     "EMResult",
@@ -31,6 +33,8 @@ __all__ = [
     "Reference",
     "SMCRun",
     "TemperedRun",
+    "Transitions",
+    "annealed_importance",
     "effective_sample_size",
     "expectation_maximization",
     "find_mode",
@@ -39,11 +43,13 @@ __all__ = [
     "growing_samples",
     "hamiltonian",
     "highest_likelihood",
+    "learn_transitions",
     "louis_information",
     "monte_carlo_em",
     "nested_sampling",
     "nuts",
     "sequential_monte_carlo",
+    "sigmoid_betas",
     "split_r_hat",
     "temper",
     "temper_both",

@@ -19,7 +19,7 @@ from jensen.training.run import Run
 from jensen.training.schedules import BlundellWeights, Constant, Product, Schedule, as_schedule
 from jensen.training.seeds import NOISE, derived_seed, isolated
 from jensen.training.settings import Settings
-from jensen.training.stepper import Stepper, takes_kl_weight
+from jensen.training.stepper import Stepper, takes
 from jensen.training.validation import check_data
 
 if TYPE_CHECKING:
@@ -85,7 +85,9 @@ def fit(
 
     Args:
         model: trained in place.
-        objective: `(model, x, *, kl_weight=1.0) -> (B,)` or `(model, x) -> (B,)`, a bound in nats.
+        objective: `(model, x, *, kl_weight=1.0) -> (B,)` or `(model, x) -> (B,)`, a bound in nats. An `nn.Module` may
+            keep a state in its buffers, which checkpoints hold; what its `monitor()` says, a dict of numbers, is
+            written down after each epoch.
         data: a tensor `(N, *event)`, `Pairs`, or anything with `len(data)` and `data[index]`.
         epochs: passes over the data, counted from the very beginning also after a resume.
         batch_size: data in a step, over all processes together; the last batch of an epoch may be smaller.
@@ -215,7 +217,7 @@ def _starting_point(out: Path | None, resume: bool | Path | str, tensorboard: bo
 
 
 def _check_kl_weight(settings: Settings) -> None:
-    if settings.kl_weight != Constant(1.0) and not takes_kl_weight(settings.objective):
+    if settings.kl_weight != Constant(1.0) and not takes(settings.objective, "kl_weight"):
         raise ValueError(
             "kl_weight needs an objective with the argument kl_weight: (model, x, *, kl_weight=1.0) -> (B,)"
         )

@@ -58,7 +58,8 @@ class Variational:
 
     Attributes:
         samples: draws for each datum; more of them make the bound less noisy, not tighter.
-        analytic_kl: take $\mathrm{KL}(q(z \mid x) \,\|\, p(z))$ from `model.kl(x)`.
+        analytic_kl: take $\mathrm{KL}(q(z \mid x) \,\|\, p(z))$ from `model.infer(x, samples)`, or from `model.kl(x)`
+            where there is none.
 
     Raises:
         ValueError: if `samples` is below 1, or (when called) the model has no `kl`.
@@ -83,11 +84,18 @@ class Variational:
         """The bound on each datum, `(B,)`."""
         if not self.analytic_kl:
             return _ascend(bounds.sgvb_a, model.log_weights(x, self.samples), kl_weight, value=bounds.elbo)
-        if not hasattr(model, "kl"):
-            raise ValueError(f"{type(model).__name__} has no closed-form kl; use Variational(analytic_kl=False)")
-        log_likelihood, kl = model.log_weights(x, self.samples).log_likelihood, model.kl(x)
+        log_likelihood, kl = self._terms(model, x)
         bound = bounds.sgvb_b(log_likelihood, kl)
         return bound if _untempered(kl_weight) else _worth(bound, bounds.sgvb_b(log_likelihood, kl_weight * kl))
+
+    def _terms(self, model: Model, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-likelihoods `(K, B)` and divergences `(B,)`, from one pass where the model offers it."""
+        if hasattr(model, "infer"):
+            inference = model.infer(x, self.samples)
+            return inference.log_weights.log_likelihood, inference.kl.mean(0)
+        if not hasattr(model, "kl"):
+            raise ValueError(f"{type(model).__name__} has no closed-form kl; use Variational(analytic_kl=False)")
+        return model.log_weights(x, self.samples).log_likelihood, model.kl(x)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What a run writes down about itself: one JSON object for each epoch, and TensorBoard on request."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class EpochRecord:
         kl_weight: that of the last step.
         seconds: time the epoch took.
         images_per_second: training data per second, validation and checkpoints not counted.
+        monitor: what the objective's `monitor()` said after the epoch, such as the multiplier of a constraint.
     """
 
     epoch: int
@@ -37,6 +38,7 @@ class EpochRecord:
     kl_weight: float
     seconds: float
     images_per_second: float
+    monitor: Mapping[str, float] = field(default_factory=dict)
 
 
 class Records:
@@ -68,9 +70,8 @@ class Records:
             with self.path.open("a") as file:
                 file.write(_line(record))
         if self.writer is not None:
-            for name, value in asdict(record).items():
-                if name not in ("epoch", "step") and value is not None:
-                    self.writer.add_scalar(name, value, record.step)
+            for name, value in _scalars(record):
+                self.writer.add_scalar(name, value, record.step)
             self.writer.flush()
 
     def close(self) -> None:
@@ -111,6 +112,15 @@ def tensorboard_writer(run: Path, *, step: int) -> Any:
     return SummaryWriter(str(run / "tensorboard"), purge_step=step + 1 if step else None)
 
 
+def _scalars(record: EpochRecord) -> Iterator[tuple[str, float]]:
+    """What changes over epochs, by name."""
+    for name, value in asdict(record).items():
+        if name == "monitor":
+            yield from ((f"monitor/{each}", number) for each, number in value.items())
+        elif name not in ("epoch", "step") and value is not None:
+            yield name, value
+
+
 def _line(record: EpochRecord) -> str:
     return json.dumps(asdict(record), allow_nan=False) + "\n"
 
@@ -118,6 +128,7 @@ def _line(record: EpochRecord) -> str:
 def _record(line: str, path: Path, number: int) -> EpochRecord:
     try:
         values: Mapping[str, Any] = json.loads(line)
-        return EpochRecord(**{field.name: values[field.name] for field in fields(EpochRecord)})
+        named = {each.name: values[each.name] for each in fields(EpochRecord) if each.name != "monitor"}
+        return EpochRecord(**named, monitor=dict(values.get("monitor", {})))
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: line {number} cannot be read; repair or delete it, then resume") from error

@@ -189,6 +189,7 @@ class Run:
             kl_weight=kl_weight,
             seconds=self.at.seconds,
             images_per_second=count / max(self.at.seconds, 1e-9),
+            monitor=self._monitored(),
         )
         self.records.append(record)
         self.at.turn()
@@ -196,6 +197,11 @@ class Run:
             self.save()
         if self._agreed(self.interruption.requested)[0]:
             raise self._interrupted()
+
+    def _monitored(self) -> dict[str, float]:
+        """What the objective tells about itself."""
+        monitor = getattr(self.settings.objective, "monitor", dict)
+        return {name: float(value) for name, value in monitor().items()}
 
     def _validate(self) -> float | None:
         epoch = self.at.epoch + 1

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from jensen.training.devices import PRECISIONS
 from jensen.training.optimizers import OptimizerFactory
@@ -84,6 +84,8 @@ def describe(value: Any) -> Any:
         return {"name": type(value).__name__, **asdict(value), **nested}
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, nn.Module):
+        return " ".join(repr(value).split())
     if isinstance(value, functools.partial):
         return {"name": describe(value.func), "arguments": [*value.args], **value.keywords}
     return getattr(value, "__qualname__", type(value).__name__)

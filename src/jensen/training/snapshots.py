@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from jensen.training.checkpoints import Checkpoint, CheckpointError, check_fit, load, under
 from jensen.training.devices import gather
 from jensen.training.optimizers import optimizer_state, restore_optimizer_state
 from jensen.training.seeds import random_state, restore_random_state
-from jensen.training.stepper import Stepper
+from jensen.training.stepper import Stepper, state_of
 from jensen.training.validation import accumulator
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def take(position: Position, stepper: Stepper, *, settings: dict[str, Any], fabr
     moments, rest = optimizer_state(stepper.optimizer)
     tensors = {f"model/{name}": value for name, value in stepper.model.state_dict().items()}
     tensors |= {f"optimizer/{name}": value for name, value in moments.items()}
+    tensors |= {f"objective/{name}": value for name, value in state_of(stepper.objective).items()}
     if stepper.averaged is not None:
         tensors |= {f"ema/{name}": value for name, value in stepper.averaged.module.state_dict().items()}
     tensors |= {f"sums/{rank}": value for rank, value in enumerate(gather(position.sums(), fabric))}
@@ -78,7 +79,7 @@ def take(position: Position, stepper: Stepper, *, settings: dict[str, Any], fabr
 
 
 def restore(path: Path, stepper: Stepper, *, settings: dict[str, Any], rank: int) -> Position:
-    """Put everything back to where `take` found it: model, average, optimizer, generators.
+    """Put everything back to where `take` found it: model, average, objective, optimizer, generators.
 
     Raises:
         CheckpointError: if the file is damaged, or was made with other settings or another model.
@@ -92,6 +93,10 @@ def restore(path: Path, stepper: Stepper, *, settings: dict[str, Any], rank: int
     if stepper.averaged is not None:
         stepper.averaged.module.load_state_dict(under(tensors, "ema"))
         stepper.averaged.n_averaged.fill_(header["ema_updates"])
+    if isinstance(stepper.objective, nn.Module):
+        state = under(tensors, "objective")
+        check_fit(stepper.objective.state_dict(), state, path)
+        stepper.objective.load_state_dict(state)
     restore_optimizer_state(stepper.optimizer, under(tensors, "optimizer"), header["optimizer"])
     restore_random_state(under(tensors, f"random/{rank}"), stepper.device)
     total, seen = tensors[f"sums/{rank}"]

@@ -16,7 +16,7 @@ from jensen.training.optimizers import Adam, OptimizerFactory, lean_step
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["DEFERRED_CHECK", "UNKNOWN", "Stepper", "takes_kl_weight"]
+__all__ = ["DEFERRED_CHECK", "UNKNOWN", "Stepper", "state_of", "takes"]
 
 DEFERRED_CHECK = 50
 """Steps between two looks at the bound where looking would stall the device."""
@@ -36,7 +36,9 @@ class Stepper:
 
     Args:
         model: its parameters that require a gradient are trained.
-        objective: `(model, x, *, kl_weight=1.0) -> (B,)` or `(model, x) -> (B,)`, nats, larger is better.
+        objective: `(model, x, *, kl_weight=1.0) -> (B,)` or `(model, x) -> (B,)`, nats, larger is better. An
+            `nn.Module` may keep a state in its buffers; where it takes `share` as well, it can weigh its own batch mean
+            among those of all processes.
         optimizer: `factory(parameters, lr=...)`; `Adam()` by default.
         learning_rate: the step size; later through `set_learning_rate(stepper.optimizer, ...)`.
         clip_norm: largest Euclidean norm of the gradient; None leaves it.
@@ -78,6 +80,9 @@ class Stepper:
         if not self.parameters:
             raise ValueError(f"{type(model).__name__} has no parameter that requires a gradient: nothing to train")
         self.device = self.parameters[0].device
+        if isinstance(objective, nn.Module):
+            _check_frozen(objective)
+            objective.to(self.device)
         self.compiled = compile
         self._graphs = compile and self.device.type == "cuda"
         self._forward = self._wrapped(module)
@@ -110,7 +115,7 @@ class Stepper:
         """
         if self._graphs:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        bound: Tensor = self._forward(self._as_input(kl_weight), *_tensors(x))
+        bound: Tensor = self._forward(self._as_input(kl_weight), share, *_tensors(x))
         value = bound.detach().mean()
         self._watch(value, "the bound")
         self._backward(bound, self._minus_mean(bound, share))
@@ -183,15 +188,15 @@ class _Bound(nn.Module):
     def __init__(self, model: nn.Module, objective: Callable[..., Tensor]) -> None:
         super().__init__()
         self.model, self.objective = model, objective
-        self.weighs_kl = takes_kl_weight(objective)
+        self.weighs_kl = takes(objective, "kl_weight")
+        self.weighs_processes = isinstance(objective, nn.Module) and takes(objective, "share")
 
-    def forward(self, kl_weight: float | Tensor, *tensors: Tensor) -> Tensor:
+    def forward(self, kl_weight: float | Tensor, share: float, *tensors: Tensor) -> Tensor:
         x = Pairs(*tensors) if len(tensors) == 2 else tensors[0]
-        if self.weighs_kl:
-            bound = self.objective(self.model, x, kl_weight=kl_weight)
-        else:
-            bound = self.objective(self.model, x)
-        return _one_for_each(bound, x)
+        options: dict[str, Any] = {"kl_weight": kl_weight} if self.weighs_kl else {}
+        if self.weighs_processes:
+            options["share"] = share
+        return _one_for_each(self.objective(self.model, x, **options), x)
 
 
 def _tensors(x: Tensor | Pairs) -> tuple[Tensor, ...]:
@@ -208,15 +213,34 @@ def _one_for_each(bound: Any, x: Tensor | Pairs) -> Tensor:
     return bound
 
 
-def takes_kl_weight(objective: Callable[..., Any]) -> bool:
-    """Whether an objective has the argument `kl_weight`.
+def takes(objective: Callable[..., Any], argument: str) -> bool:
+    """Whether an objective has an argument of this name.
 
     Example:
-        >>> takes_kl_weight(lambda model, x: x)
+        >>> takes(lambda model, x: x, "kl_weight")
         False
     """
-    parameters = inspect.signature(objective).parameters.values()
-    return any(p.name == "kl_weight" or p.kind is p.VAR_KEYWORD for p in parameters)
+    function = objective.forward if isinstance(objective, nn.Module) else objective
+    parameters = inspect.signature(function).parameters.values()
+    return any(p.name == argument or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def state_of(objective: Callable[..., Any]) -> dict[str, Tensor]:
+    """What an objective remembers from step to step: the buffers of an `nn.Module`, of anything else nothing.
+
+    Example:
+        >>> state_of(lambda model, x: x)
+        {}
+    """
+    return dict(objective.state_dict()) if isinstance(objective, nn.Module) else {}
+
+
+def _check_frozen(objective: nn.Module) -> None:
+    if name := next((name for name, p in objective.named_parameters() if p.requires_grad), None):
+        raise ValueError(
+            f"parameter {name!r} of the objective {type(objective).__name__} requires a gradient, and only the model's"
+            " are trained: freeze it by objective.requires_grad_(False), or make it part of the model"
+        )
 
 
 def _average(model: nn.Module, decay: float | None) -> AveragedModel | None:

@@ -1,11 +1,17 @@
 """Every study by its name. No torch is imported."""
 
-from jensen.recipes.studies import coverage, jackknife, permutations, toys
+from jensen.recipes.studies import coverage, jackknife, permutations, rate_distortion, toys
 from jensen.recipes.study import Study, take
 
 __all__ = ["get", "names"]
 
-STUDIES = (*permutations.STUDIES, *toys.STUDIES, *coverage.STUDIES, *jackknife.STUDIES)
+STUDIES = (
+    *permutations.STUDIES,
+    *toys.STUDIES,
+    *coverage.STUDIES,
+    *jackknife.STUDIES,
+    *rate_distortion.STUDIES,
+)
 CATALOGUE = {study.name: study for study in STUDIES}
 
 

@@ -1,0 +1,69 @@
+"""What was measured of separated factors: `evaluation.json`, a table of numbers with errors."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from jensen.recipes._json import decode, encode
+from jensen.recipes.network_results import Quantity
+
+__all__ = ["FactorEvaluation"]
+
+FORMAT = "jensen-factor-evaluation-1"
+
+
+@dataclass(frozen=True)
+class FactorEvaluation:
+    """All that an evaluation of separated factors found.
+
+    Attributes:
+        data: test images.
+        seed: of partners, noise and probes.
+        quantities: the table.
+        seconds: the time it took.
+        notes: plain sentences on what to be careful about.
+
+    Example:
+        >>> found = FactorEvaluation(300, 0, (Quantity("label error from z, mlp probe", 72.0, 2.6, "%"),))
+        >>> FactorEvaluation.from_json(found.to_json()) == found
+        True
+        >>> found["label error from z, mlp probe"].value
+        72.0
+    """
+
+    data: int
+    seed: int
+    quantities: tuple[Quantity, ...]
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, what: str) -> Quantity:
+        """A quantity by what it measures.
+
+        Raises:
+            ValueError: if it was not measured.
+        """
+        for quantity in self.quantities:
+            if quantity.what == what:
+                return quantity
+        raise ValueError(f"{what!r} was not measured; there are {', '.join(each.what for each in self.quantities)}")
+
+    def to_json(self) -> str:
+        """Plain JSON; what is not finite is written as the string "inf", "-inf" or "nan"."""
+        return json.dumps({"format": FORMAT, **encode(self)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> "FactorEvaluation":
+        """What `to_json` wrote.
+
+        Raises:
+            ValueError: if `text` is anything else, naming the entry at fault.
+        """
+        try:
+            content: Any = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"it is no JSON: line {error.lineno}, {error.msg}") from None
+        if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+            raise ValueError(f'it must be an object with "format": "{FORMAT}"')
+        found: FactorEvaluation = decode(FactorEvaluation, content, "evaluation")
+        return found

@@ -1,0 +1,106 @@
+"""Models whose bound, and even whose evidence, is known: what a code must weigh."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, constraints
+
+from jensen.distributions import DiagonalNormal, StandardNormal
+from jensen.layers import BernoulliMLP, GaussianMLP
+from jensen.models import IWAE, VAE
+
+LEVELS = 200
+LOW, HIGH = -8.0, 8.0
+STEP = (HIGH - LOW) / (LEVELS - 1)
+
+
+class NormalLevels(Distribution):
+    """Pixels of 200 levels, with the masses of a Gaussian at them, made to sum to one."""
+
+    support = constraints.independent(constraints.unit_interval, 1)
+    arg_constraints = {}
+    levels = LEVELS
+
+    def __init__(self, mean: Tensor, scale: float) -> None:
+        self.loc, self.scale = mean, scale
+        super().__init__(mean.shape[:-1], mean.shape[-1:], validate_args=False)
+
+    def log_prob_of_levels(self) -> Tensor:
+        places = torch.linspace(LOW, HIGH, LEVELS, dtype=self.loc.dtype)
+        return (-0.5 * ((places - self.loc.unsqueeze(-1)) / self.scale).square()).log_softmax(-1)
+
+
+class LinearGaussian(nn.Module):
+    """z ~ N(0, I_2); four pixels x ~ N(Wz, s^2), two for each latent, so that p(z|x) has independent entries.
+
+    The levels lie so close (0.08 of them against s = 0.5) that p(x) is that of the continuous model times the step.
+    """
+
+    def __init__(self, *, shift: float = 0.0, width: float = 1.0) -> None:
+        super().__init__()
+        W = torch.tensor([[1.2, 0.0], [0.7, 0.0], [0.0, 1.0], [0.0, -0.9]], dtype=torch.float64)
+        self.W, self.s = nn.Parameter(W), 0.5
+        self.shift, self.width = shift, width
+
+    def prior(self) -> StandardNormal:
+        return StandardNormal(self.W.new_zeros(2))
+
+    def exact(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        variance = 1 / (1 + self.W.square().sum(0) / self.s**2)
+        return (x * (HIGH - LOW) + LOW) @ self.W / self.s**2 * variance, variance.sqrt()
+
+    def posterior(self, x: Tensor) -> DiagonalNormal:
+        mean, scale = self.exact(x)
+        return DiagonalNormal(mean + self.shift * scale, (self.width * scale).log().expand_as(mean))
+
+    def likelihood(self, z: Tensor) -> NormalLevels:
+        return NormalLevels(z @ self.W.T, self.s)
+
+    def divergence(self) -> float:
+        """KL(q || p(z|x)) in bits, the same for every x."""
+        each = 0.5 * (self.width**2 + self.shift**2 - 1) - math.log(self.width)
+        return 2 * each / math.log(2)
+
+    def draw(self, count: int) -> np.ndarray:
+        noise = np.random.default_rng(5)
+        W = self.W.detach().numpy()
+        x = noise.standard_normal((count, 2)) @ W.T + self.s * noise.standard_normal((count, 4))
+        return np.clip(np.rint((x - LOW) / STEP), 0, LEVELS - 1).astype(np.int32)
+
+    def surprise(self, levels: np.ndarray) -> float:
+        """-log2 p(x) of all images."""
+        x = torch.from_numpy(levels * STEP + LOW)
+        W = self.W.detach()
+        covariance = W @ W.T + self.s**2 * torch.eye(4, dtype=torch.float64)
+        p = torch.distributions.MultivariateNormal(torch.zeros(4, dtype=torch.float64), covariance)
+        return -float((p.log_prob(x) + 4 * math.log(STEP)).sum()) / math.log(2)
+
+
+@pytest.fixture
+def linear_gaussian():
+    return LinearGaussian
+
+
+@pytest.fixture
+def vae():
+    torch.manual_seed(3)
+    model = VAE(encoder=GaussianMLP(16, (12,), 3), decoder=BernoulliMLP(3, (12,), 16), latent=3)
+    for parameter in model.parameters():
+        parameter.data.mul_(1.5)
+    return model
+
+
+@pytest.fixture
+def iwae():
+    torch.manual_seed(4)
+    encoders = [GaussianMLP(16, (12,), 5), GaussianMLP(5, (8,), 2)]
+    decoders = [BernoulliMLP(5, (12,), 16), GaussianMLP(2, (8,), 5)]
+    return IWAE(encoders=encoders, decoders=decoders, latents=[5, 2])
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(1).integers(0, 2, (101, 4, 4)).astype(np.uint8)
