@@ -26,8 +26,8 @@ Step = Callable[[Tensor], object]
 SIDE, PIXELS = 28, 784
 REFERENCE = "hand-written"
 SIZES: dict[str, dict[str, int]] = {
-    "small": {"glimpses": 8, "hidden": 128, "latent": 6},
-    "attention": {"glimpses": 10, "hidden": 128, "latent": 6, "read": 5, "write": 5},
+    "small": {"glimpses": 8, "hidden": 128, "latent": 8},
+    "attention": {"glimpses": 10, "hidden": 128, "latent": 8, "read": 5, "write": 5},
     "paper": {"glimpses": 64, "hidden": 256, "latent": 100, "read": 2, "write": 5},
 }
 

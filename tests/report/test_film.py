@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64decode
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -12,8 +13,10 @@ from PIL import Image
 from jensen import recipes
 from jensen.layers.filterbanks import Window
 from jensen.models import DRAW
+from jensen.recipes import running
 from jensen.recipes.build import build
 from jensen.recipes.config import Config
+from jensen.report import write_report
 from jensen.report.film import Box, animation, boxes, film_sections, outlined
 from jensen.report.theme import DARK, LIGHT
 
@@ -135,3 +138,16 @@ def test_a_single_step_needs_no_strip(config, experiment, tmp_path):
 
 def test_models_that_do_not_draw_have_no_film(config, experiment, tmp_path):
     assert list(film_sections(tmp_path, config, torch.nn.Linear(2, 2), experiment=experiment, seed=0)) == []
+
+
+@pytest.mark.parametrize("glimpses", [3, 5])
+def test_the_page_of_a_run_shows_them_and_what_each_step_tells(config, experiment, tmp_path, glimpses):
+    recipe = replace(config.recipe, model=replace(config.recipe.model, glimpses=glimpses, hidden=8))
+    run, config = tmp_path / "run", replace(config, recipe=recipe)
+    running.begin(run, config)
+    running.train(run, config, build(recipe), device="cpu", progress=False)
+    running.measure(run, samples=3, limit=20, device="cpu")
+    page = write_report(run).read_text(encoding="utf-8")
+    assert page.count("How images come to be") == page.count("How images are drawn again") == 1
+    assert ("What each step tells" in page) == (glimpses == 5), "many layers are steps, one bar each"
+    assert not re.search(r"(src|srcset|href)\s*=\s*\"(?!data:)", page)

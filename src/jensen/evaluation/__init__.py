@@ -16,6 +16,7 @@ from jensen.evaluation.likelihood import evaluate
 from jensen.evaluation.mutual_information import LatentInformation, has_one_code, latent_information
 from jensen.evaluation.out_of_distribution import Detection, detection
 from jensen.evaluation.probes import label_error, label_probabilities
+from jensen.evaluation.rate_distortion import GaussianRate, gaussian_rate
 from jensen.evaluation.regression import (
     Coverage,
     IntervalCalibration,
@@ -39,6 +40,7 @@ __all__ = [
     "Coverage",
     "Detection",
     "Evaluation",
+    "GaussianRate",
     "InformationGap",
     "IntervalCalibration",
     "LatentInformation",
@@ -56,6 +58,7 @@ __all__ = [
     "evaluate",
     "evaluate_annealed",
     "factor_vae_score",
+    "gaussian_rate",
     "has_one_code",
     "interval_calibration",
     "interval_coverage",

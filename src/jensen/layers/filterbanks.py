@@ -18,9 +18,6 @@ __all__ = ["PARAMETERS", "Filters", "Window", "filterbank", "read", "window", "w
 PARAMETERS = 5
 """How many numbers a window has."""
 
-NARROWEST, WIDEST = -40.0, 40.0
-"""Log-variances beyond these make no other filter: one pixel alone, or all of them alike."""
-
 LARGEST_LOG = 20.0
 """A window's log-variance, relative log-stride and log-intensity stay within this, so that no inverse overflows."""
 
@@ -105,7 +102,7 @@ def filterbank(of: Window, *, shape: tuple[int, ...], size: int) -> Filters:
     F[i, a] = \frac{1}{Z_i} \exp\Big({-\frac{(a - \mu^i)^2}{2 \sigma^2}}\Big), \qquad \sum_a F[i, a] = 1$$
 
     with filters $i$ and pixels $a$ numbered from 1. The normalisation is a softmax over the exponents, so a row sums
-    to one for any $\sigma$ and however far the filter is from the image; far away it is the pixel at the edge.
+    to one however narrow the filter is, and however far from the image; far away it is the pixel at the edge.
 
     Args:
         of: the window.
@@ -130,7 +127,7 @@ def filterbank(of: Window, *, shape: tuple[int, ...], size: int) -> Filters:
     i = torch.arange(1, size + 1, dtype=of.stride.dtype, device=of.stride.device)
     steps = (i - (size / 2 + 0.5)) * of.stride.unsqueeze(-1)  # (B, N)
     y, x = of.centre_y.unsqueeze(-1) + steps, of.centre_x.unsqueeze(-1) + steps
-    half_precision = 0.5 * torch.exp(-of.log_variance.clamp(NARROWEST, WIDEST))
+    half_precision = 0.5 * torch.exp(-of.log_variance)
     if height == width:
         return Filters(*_filters(torch.cat([y, x], 1), half_precision, width).chunk(2, 1))
     return Filters(_filters(y, half_precision, height), _filters(x, half_precision, width))

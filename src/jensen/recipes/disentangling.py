@@ -3,10 +3,15 @@
 from dataclasses import replace
 
 from jensen.recipes.factor_recipe import FactorLosses, FactorNetworks, FactorRecipe
-from jensen.recipes.generative_measured import FACTORS_DIGITS, FACTORS_MNIST, FACTORS_MNIST_LOOSE
+from jensen.recipes.generative_measured import (
+    FACTORS_DIGITS,
+    FACTORS_DIGITS_LOOSE,
+    FACTORS_MNIST,
+    FACTORS_MNIST_LOOSE,
+)
 from jensen.recipes.network_recipe import Task
 from jensen.recipes.papers import MATHIEU
-from jensen.recipes.recipe import Budget, Optimizer
+from jensen.recipes.recipe import Budget, Measured, Optimizer
 
 __all__ = ["RECIPES"]
 
@@ -51,7 +56,7 @@ MNIST = FactorRecipe(
 )
 
 
-def _ablated(recipe: FactorRecipe) -> FactorRecipe:
+def _ablated(recipe: FactorRecipe, measured: tuple[Measured, ...]) -> FactorRecipe:
     """Without the adversary, and with room in z for all that s holds."""
     return replace(
         recipe,
@@ -60,8 +65,8 @@ def _ablated(recipe: FactorRecipe) -> FactorRecipe:
         model=replace(recipe.model, unspecified=max(16, 2 * recipe.model.unspecified)),
         losses=replace(recipe.losses, kl=recipe.losses.kl / 10, transfer=0.0, sample=0.0),
         differs=(*recipe.differs, ABLATED),
-        measured=(),
+        measured=measured,
     )
 
 
-RECIPES = (DIGITS, _ablated(DIGITS), MNIST, replace(_ablated(MNIST), measured=FACTORS_MNIST_LOOSE))
+RECIPES = (DIGITS, _ablated(DIGITS, FACTORS_DIGITS_LOOSE), MNIST, _ablated(MNIST, FACTORS_MNIST_LOOSE))

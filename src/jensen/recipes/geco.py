@@ -33,7 +33,7 @@ DIGITS = Recipe(
 MNIST = replace(
     DIGITS,
     name="geco-mnist",
-    title="GECO, squared error 16",
+    title="GECO, error 16",
     data=Data("mnist", binarization="grey"),
     model=Architecture("vae", hidden=((200, 200),), latent=(20,), likelihood="gaussian", scale=SCALE),
     objective=Objective("geco", constraint=Constraint(kappa=4.0)),

@@ -13,6 +13,7 @@ from jensen.report import html
 from jensen.report.ais import annealed_section
 from jensen.report.constraint_section import constraint_section
 from jensen.report.factor_page import write_factor_report
+from jensen.report.film import film_sections
 from jensen.report.images import image_sections
 from jensen.report.latent_sections import information_section, latent_sections, neighbour_sections
 from jensen.report.network_page import write_network_report
@@ -49,6 +50,7 @@ def write_report(run: Path, *, seed: int = 0, device: str = "cpu") -> Path:
         *annealed_section(run, evaluation),
         *published(config, evaluation),
         *image_sections(run, config, model, experiment=experiment, seed=seed),
+        *film_sections(run, config, model, experiment=experiment, seed=seed),
         *neighbour_sections(run, config, model, experiment=experiment, seed=seed),
         *latent_sections(run, config, model, experiment=experiment),
         *training(run, records),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jensen.report.theme import LIGHT, Theme
 
-__all__ = ["Series", "bars", "bound_by_samples", "image_grid", "learning_curve", "png", "save"]
+__all__ = ["Series", "bars", "bound_by_samples", "image_grid", "learning_curve", "png", "save", "step_bars"]
 
 DPI = 160
 WIDTH, HEIGHT = 6.4, 3.6
@@ -182,6 +182,26 @@ def bars(layers: Sequence[Sequence[float]], active: Sequence[Sequence[bool]], *,
         which = f"layer {number}: " if len(layers) > 1 else ""
         axes.set_title(f"{which}{sum(flags)} of {len(kl)} units active", color=theme.ink, fontsize=9, loc="left")
     panels[-1].set_xlabel("latent unit, by divergence", color=theme.muted, fontsize=9)
+    return figure
+
+
+def step_bars(kl: Sequence[float], *, theme: Theme = LIGHT) -> Figure:
+    """The divergence of every step of a model that draws in steps, in their order.
+
+    Raises:
+        ValueError: if there is no step.
+
+    Example:
+        >>> step_bars([3.0, 2.0, 1.5]).axes[0].get_xlabel()
+        'step'
+    """
+    if not kl:
+        raise ValueError("there is no step to show")
+    figure, axes = _figure(theme)
+    axes.bar(range(1, len(kl) + 1), kl, color=theme.first, width=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("step", color=theme.muted, fontsize=9)
+    axes.set_ylabel("KL, nats", color=theme.muted, fontsize=9)
     return figure
 
 

@@ -38,6 +38,14 @@ ABOUT_UNITS = (
 )
 
 
+PANELS = 4
+"""More stochastic layers than this are steps, and shown as one bar each."""
+ABOUT_STEPS = (
+    "What each step tells about an image: its divergence from its prior, mean over the test images. "
+    "{active} of {units} units are active."
+)
+
+
 def likelihood(run: Path, evaluation: Evaluation | None) -> Iterator[str]:
     """The table of bounds and their course in k; what to do, where the run was not evaluated."""
     title = "Held-out log-likelihood"
@@ -121,6 +129,19 @@ def latent_units(run: Path, evaluation: Evaluation | None) -> Iterator[str]:
         ]
         text = f"The units' posterior is a joint one, so only its divergence as a whole is known: {'; '.join(told)}."
         yield html.section("Latent units", html.paragraph(text))
+        return
+    if len(layers) > PANELS:
+        by_step = [sum(layer.kl) for layer in layers]
+        steps = figure(
+            run,
+            "latent-units",
+            lambda theme: pictures.step_bars(by_step, theme=theme),
+            alt="The divergence of every step",
+            caption=ABOUT_STEPS.format(
+                active=sum(layer.active for layer in layers), units=sum(layer.units for layer in layers)
+            ),
+        )
+        yield html.section("Latent units", steps)
         return
     kl = [layer.kl for layer in layers]
     active = [[variance > layer.threshold for variance in layer.variance] for layer in layers]

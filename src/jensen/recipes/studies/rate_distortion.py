@@ -100,7 +100,7 @@ MNIST = replace(
         learning_rate=1e-3,
         runs=1,
     ),
-    smoke=replace(DIGITS.smoke, kappas=(6.0,)),
+    smoke=DIGITS.smoke,
     measured=RATES_MNIST,
 )
 STUDIES = (DIGITS, MNIST)
