@@ -105,7 +105,7 @@ def filterbank(of: Window, *, shape: tuple[int, ...], size: int) -> Filters:
     to one however narrow the filter is, and however far from the image; far away it is the pixel at the edge.
 
     Args:
-        of: the window.
+        of: the window, its log-variance within $\pm 80$, where single precision ends; those of `window` are.
         shape: `(height, width)` of the image; further axes are left aside.
         size: $N$.
 

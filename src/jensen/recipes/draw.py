@@ -27,7 +27,6 @@ DRAW_MNIST = Recipe(
     optimizer=Optimizer(learning_rate=1e-3, schedule="cosine", clip_norm=20.0),
     budget=Budget(epochs=100, batch_size=100, evaluation_samples=50),
     smoke=SMOKE,
-    compile=True,
     differs=(OURS.format("1e-3", 20),),
     published=(Published("ELBO", -87.40, TABLE),),
 )
@@ -45,7 +44,6 @@ DRAW_MNIST_SMALL = replace(
     model=DrawArchitecture(glimpses=8, hidden=128, latent=8),
     optimizer=Optimizer(learning_rate=3e-3, schedule="cosine", clip_norm=20.0),
     budget=Budget(epochs=45, batch_size=100, evaluation_samples=50),
-    compile=False,
     threads=1,
     differs=(SMALL, OURS.format("3e-3", 20)),
     published=(),
