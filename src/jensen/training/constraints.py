@@ -176,6 +176,9 @@ class Constrained(nn.Module):
     With the log-likelihood of Gaussian pixels of variance $\sigma^2$, a beta-VAE of weight
     $\beta = 1 / (2 \sigma^2 \lambda)$ has the optima of `ReconstructionError`: $1 / \lambda$ where $\sigma^2 = 1 / 2$.
 
+    Keep the learning rate above zero to the end, at a tenth of its start for example: networks that have stopped no
+    longer follow their multiplier, which then drifts from the one that they are optimal for.
+
     What neither the divergence nor the constraint depends on does not learn: under `ReconstructionError` the scale of
     Gaussian pixels stays where it is, so fix it.
 
