@@ -23,6 +23,7 @@ from jensen.layers import GaussianMLP
 from jensen.models import VAE, Drawing
 from jensen.recipes.build import build
 from jensen.recipes.running import load_model
+from jensen.recipes.thinning import thinned
 from jensen.report.film import Box, boxes
 from jensen.report.pictures import save
 from jensen.report.theme import THEMES, Theme
@@ -156,29 +157,30 @@ def label(axes: Axes, theme: Theme, title: str, *, legend: bool) -> None:
 def drawn(run: Path) -> tuple[Drawing, Tensor, Drawing, int | None]:
     """Five draws of a DRAW of digits, five test images and how they are drawn again, and the side of its windows."""
     config, model = load_model(run, device="cpu")
-    test = build(config.recipe, seed=config.seed).test[:5]
+    test = thinned(build(config.recipe, seed=config.seed).test, 5)
     torch.manual_seed(0)
     with torch.no_grad():
         return model.imagine(5), test, model.redraw(test), model.read
 
 
 def strips(axes: Axes, theme: Theme, images: Tensor, windows: list[list[Box]] | None = None) -> None:
-    """Six steps of images `(rows, steps, 8, 8)` beside each other, each with the outline of its window."""
+    """Six steps of images `(rows, steps, side, side)` beside each other, each with the outline of its window."""
     shades = LinearSegmentedColormap.from_list("shades", [theme.paper, theme.ink])
-    rows, columns = len(images), 6
+    side, rows, columns = images.shape[-1], len(images), 6
+    pitch = 1.125 * side
     shown = torch.linspace(0, images.shape[1] - 1, columns).round().int().tolist()
     for i in range(rows):
         for j, step in enumerate(shown):
-            x, y = 9 * j, 9 * i
-            axes.imshow(images[i, step], cmap=shades, vmin=0, vmax=1, extent=(x, x + 8, y + 8, y), zorder=1)
-            axes.add_patch(Rectangle((x, y), 8, 8, fill=False, edgecolor=theme.rule, linewidth=0.5, zorder=2))
+            x, y = pitch * j, pitch * i
+            axes.imshow(images[i, step], cmap=shades, vmin=0, vmax=1, extent=(x, x + side, y + side, y), zorder=1)
+            axes.add_patch(Rectangle((x, y), side, side, fill=False, edgecolor=theme.rule, linewidth=0.5, zorder=2))
             if windows is not None:
-                left, top, right, bottom = (min(max(side, 0.0), 8.0) for side in windows[i][step][:4])
+                left, top, right, bottom = (min(max(edge, 0.0), side) for edge in windows[i][step][:4])
                 corner, width, height = (x + left, y + top), right - left, bottom - top
                 axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=theme.second, zorder=3))
-    axes.set_xlim(-0.5, 9 * columns - 0.5)
-    axes.set_ylim(9 * rows - 0.5, -0.5)
-    axes.set_xticks([9 * j + 4 for j in range(columns)], [str(step + 1) for step in shown])
+    axes.set_xlim(-side / 16, pitch * columns - side / 16)
+    axes.set_ylim(pitch * rows - side / 16, -side / 16)
+    axes.set_xticks([pitch * j + side / 2 for j in range(columns)], [str(step + 1) for step in shown])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -187,9 +189,8 @@ def strips(axes: Axes, theme: Theme, images: Tensor, windows: list[list[Box]] | 
 def canvases(theme: Theme, *, run: Path, attention: Path) -> Figure:
     """What has been drawn after each step; with attention, where the model looked and where it wrote."""
     figure, panels = canvas(theme, columns=3, height=2.75)
-    imagined = drawn(run)[0].canvases.unflatten(-1, (8, 8)).transpose(0, 1)
-    strips(panels[0], theme, imagined)
-    name(panels[0], theme, title="draws, without attention", x="step")
+    strips(panels[0], theme, _squares(drawn(run)[0].canvases))
+    name(panels[0], theme, title="draws" if run == attention else "draws, without attention", x="step")
     _, test, again, size = drawn(attention)
     if size is None or again.looked is None or again.written is None:
         raise ValueError(f"{attention} is a run without attention")
@@ -197,12 +198,18 @@ def canvases(theme: Theme, *, run: Path, attention: Path) -> Figure:
         list(map(list, zip(*(boxes(w, size=size) for w in windows), strict=True)))
         for windows in (again.looked, again.written)
     )
-    seen = test.unflatten(-1, (8, 8)).unsqueeze(1).expand(-1, len(again.canvases), -1, -1)
+    seen = _squares(test.expand(len(again.canvases), *test.shape))
     strips(panels[1], theme, seen, looked)
     name(panels[1], theme, title="test digits: where it looks", x="step")
-    strips(panels[2], theme, again.canvases.unflatten(-1, (8, 8)).transpose(0, 1), written)
+    strips(panels[2], theme, _squares(again.canvases), written)
     name(panels[2], theme, title="where it writes", x="step")
     return figure
+
+
+def _squares(canvases: Tensor) -> Tensor:
+    """Canvases `(steps, rows, pixels)` as pictures `(rows, steps, side, side)`."""
+    side = round(canvases.shape[-1] ** 0.5)
+    return canvases.unflatten(-1, (side, side)).transpose(0, 1)
 
 
 class Linear:
@@ -280,12 +287,14 @@ def main() -> None:
     parser.add_argument("--study", default="runs/rate-distortion-mnist", type=Path, help="a run of that study")
     parser.add_argument("--draw", default="runs/draw-digits", type=Path, help="a run of that recipe")
     parser.add_argument("--attention", default="runs/draw-digits-attention", type=Path, help="a run of that recipe")
+    parser.add_argument("--mnist", default="runs/draw-mnist-small-attention", type=Path, help="a run of that recipe")
     options = parser.parse_args()
     pictures: dict[str, Callable[[Theme], Figure]] = {
         "bits-back-coders": weights_of_images,
         "constrained-exact": multiplier,
         "constrained-mnist": partial(plane, study=options.study),
         "draw-digits": partial(canvases, run=options.draw, attention=options.attention),
+        "draw-mnist": partial(canvases, run=options.mnist, attention=options.mnist),
         "annealing-sandwich": sandwich,
     }
     for title, draw in pictures.items():

@@ -12,6 +12,7 @@ from jensen.gradients.registry import ESTIMATORS
 from jensen.recipes import running
 from jensen.recipes.build import build
 from jensen.recipes.config import Config, read_config
+from jensen.recipes.machine import make_folder
 from jensen.training.estimated import MULTI_SAMPLE
 
 FIT = ["--smoke", "--device", "cpu", "--no-progress", "--out", "run"]
@@ -95,6 +96,6 @@ def test_bits_train_by_the_estimators_for_bits(method, tmp_path):
     recipe = replace(recipe, model=replace(recipe.model, categories=2))
     config, experiment = Config(recipe, seed=0, shape=(8, 8), device="cpu"), build(recipe)
     running.check_method(config, experiment)
-    running.begin(tmp_path / "run", config)
+    make_folder(tmp_path / "run", config)
     history = running.train(tmp_path / "run", config, experiment, device="cpu", progress=False)
     assert history.epochs[-1].validation is not None

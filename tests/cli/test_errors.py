@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from jensen.cli import entry, main
-from jensen.recipes import running
+from jensen.recipes import machine, running
 from jensen.training import latest, load, read_records
 
 
@@ -140,7 +140,7 @@ def test_a_full_disk_is_said_to_be_full(capsys, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "run/config.json")
 
-    monkeypatch.setattr(running, "begin", full)
+    monkeypatch.setattr(machine, "make_folder", full)
     assert "No space left on device: 'run/config.json'" in refused(capsys, "fit", "--smoke", "--device", "cpu")
 
 

@@ -111,3 +111,7 @@ def test_the_published_subset(real):
     across = (neighbours[:, :, 1:] - neighbours[:, :, :-1]).abs().mean()
     shuffled = images.train.reshape(-1, 3, 32, 32).permute(0, 2, 3, 1)  # the control: planes read as rows
     assert across < 0.7 * (shuffled[:, :, 1:] - shuffled[:, :, :-1]).abs().mean()
+    above, below = (rows.mean((0, 1, 2)) for rows in neighbours[images.labels.train == 8].split(16, 1))  # ships
+    red, green, blue = above.tolist()
+    assert red < green < blue, "the sky is blue, and not with the channels the other way round"
+    assert (above > below + 0.1).all(), "the sky is above the sea"

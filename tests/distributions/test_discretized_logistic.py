@@ -30,8 +30,8 @@ def cases():
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-4)])
 @pytest.mark.parametrize("levels", [2, 17, 256])
 def test_the_levels_have_all_of_the_mass(levels, dtype, tolerance):
-    mean = torch.tensor([-3.0, 0.0, 0.4, 0.5, 1.0, 9.0], dtype=dtype)
-    for log_scale in (-8.0, -5.0, -2.0, 0.0, 3.0):
+    mean = torch.tensor([-3.0, 0.0, 0.3, 0.5, 1.0, 9.0], dtype=dtype)  # 0.3 is the edge of two bins of 256
+    for log_scale in (-40.0, -20.0, -8.0, -5.0, -2.0, 0.0, 3.0):
         pixels = DiscretizedLogistic(mean, torch.tensor(log_scale, dtype=dtype), levels=levels)
         total = pixels.log_prob_of_levels().double().exp().sum(-1)
         assert_close(total, torch.ones(6).double(), atol=tolerance, rtol=0)
@@ -82,6 +82,19 @@ def test_the_gradient_is_finite_and_points_to_the_data_however_far_in_the_tail(d
         assert_close(to_scale, torch.tensor([distance]), rtol=1e-2, atol=2)
 
 
+@pytest.mark.parametrize("log_scale", [60.0, 90.0, 120.0, 1e4])
+def test_a_scale_without_bounds_has_a_finite_probability_and_a_gradient_back(log_scale):
+    """As one unused component of a mixture may have: $e^{-s}$ underflows, and the bin has the mass of $1 / 4 s$."""
+    log_scale = torch.full((3,), log_scale, requires_grad=True)
+    log_prob = log_prob_of_bin(torch.tensor([0.0, 8.0, 16.0]), torch.full((3,), 0.3), log_scale, levels=17)
+    assert_close(log_prob[1], -log_scale[1] - math.log(16 * 4))
+    assert_close(log_prob[[0, 2]], torch.full((2,), 0.5).log())
+    (gradient,) = torch.autograd.grad(log_prob.sum(), log_scale)
+    assert_close(gradient, torch.tensor([0.0, -1.0, 0.0]), atol=1e-6, rtol=0)
+    naive = torch.log(-torch.expm1(-torch.exp(-log_scale[1]) / 16))  # the control
+    assert naive.isfinite() == (log_scale[1] < 100)
+
+
 def test_gradients_equal_finite_differences():
     k = torch.arange(17.0).double()
     mean, log_scale = (torch.full((17,), v, dtype=torch.float64, requires_grad=True) for v in (0.3, -2.5))
@@ -115,3 +128,7 @@ def test_bad_parameters_and_values_are_refused():
     for value in (0.51, -0.0625, 17 / 16):
         with pytest.raises(ValueError, match="levels k / 16"):
             pixels.log_prob(torch.tensor([value]))
+    with pytest.raises(ValueError, match="levels k / 16"):
+        pixels.log_prob(torch.tensor([math.nan]))
+    with pytest.raises(ValueError, match="event_shape"):
+        DiscretizedLogistic(torch.zeros(3), torch.zeros(3), validate_args=True).log_prob(torch.zeros(2, 1))

@@ -144,3 +144,6 @@ def test_bad_parameters_and_questions_are_refused(image):
         image.log_prob_of_channel(torch.zeros(P, 3).double())
     with pytest.raises(ValueError, match="levels k / 4"):
         image.log_prob(torch.full((P * C,), 0.3).double())
+    for width in (C, P * C + 1):  # one position for all of them, or no whole positions
+        with pytest.raises(ValueError, match="event_shape"):
+            image.log_prob(torch.zeros(width).double())

@@ -38,6 +38,30 @@ def test_perfect_codes_have_score_one_in_any_order_sign_and_size():
         assert scores(each) == pytest.approx(dict.fromkeys(("gap", "disentanglement", "completeness", "votes"), 1.0))
 
 
+def test_perfect_codes_may_be_small():
+    """The negative control: a threshold on the variance makes units that are merely small abstain."""
+    small = 0.01 * centred(FACTORS).repeat(20, 1)
+    factors = FACTORS.repeat(20, 1)
+    assert factor_vae_score(small, factors, votes=100).value == 1
+    assert factor_vae_score(small, factors, votes=600, least_variance=0.05).value < 0.5
+
+
+def test_codes_that_tell_nothing_have_no_score():
+    """A design in which every code meets every combination of factors equally often, so that nothing is told."""
+    factors = FACTORS.repeat_interleave(8, 0)
+    codes = torch.tensor(list(product((-1.0, 1.0), repeat=3))).repeat(len(FACTORS), 1)
+    gap = mutual_information_gap(codes, factors)
+    assert gap.value == pytest.approx(0, abs=1e-12)
+    np.testing.assert_allclose(gap.information, 0, atol=1e-12)
+    alike = dci_of_importance(np.ones((3, 3)))
+    assert (alike.disentanglement, alike.completeness) == pytest.approx((0, 0), abs=1e-12)
+    found = dci(Pairs(codes, factors), Pairs(codes, factors), trees=20)
+    assert (found.disentanglement, found.completeness) == pytest.approx((0, 0), abs=0.05)
+    noise = torch.randn(960, 3, dtype=torch.double, generator=torch.Generator().manual_seed(0))
+    chance = factor_vae_score(noise, FACTORS.repeat(40, 1), votes=800)
+    assert abs(chance.value - 1 / 3) < 4.56 * math.sqrt(2 / 9 / 800) + 0.05
+
+
 def test_a_turn_of_perfect_codes_has_lower_scores_though_it_tells_as_much():
     found = scores(centred(FACTORS) @ TURN)
     assert found["gap"] < 0.3

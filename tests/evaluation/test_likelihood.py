@@ -157,6 +157,7 @@ def test_a_model_without_a_posterior_argument_is_measured_too(linear_gaussian, d
     assert model.encoded == 5
     assert result.rows == evaluate(twin, data, samples=50, ks=(1, 50), chunk=10).rows
     assert any("encoder ran once for every chunk" in note for note in result.notes)
+    assert not any("encoder ran" in note for note in evaluate(model, data, samples=10, ks=(1,), chunk=10).notes)
 
 
 def test_the_global_generator_is_left_alone_also_after_an_error(linear_gaussian, data):

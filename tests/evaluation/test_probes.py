@@ -61,6 +61,11 @@ def test_what_cannot_be_probed_is_refused():
         label_error(good, good, probe="tree")
     with pytest.raises(ValueError, match="all training labels are 1"):
         label_error(Pairs(good.inputs, torch.ones(6, dtype=torch.long)), good)
+    for halves in (good.targets / 2, good.targets / 0):
+        with pytest.raises(ValueError, match="training labels"):
+            label_error(Pairs(good.inputs, halves), good)
+    with pytest.raises(ValueError, match="test labels are no whole numbers"):
+        label_error(good, Pairs(good.inputs, good.targets / 2))
     with pytest.raises(ValueError, match="codes of one width"):
         label_error(good, Pairs(torch.randn(6, 3), good.targets))
     with pytest.raises(ValueError, match="NaN"):

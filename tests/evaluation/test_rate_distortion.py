@@ -57,7 +57,9 @@ def test_distortions_out_of_range_are_refused(distortion):
         gaussian_rate(SPECTRUM, distortion)
 
 
-@pytest.mark.parametrize("variances", [torch.ones(2, 2), torch.tensor([1.0, -1.0]), torch.tensor([math.nan])])
+@pytest.mark.parametrize(
+    "variances", [torch.ones(2, 2), torch.tensor([1.0, -1.0]), torch.tensor([math.nan]), torch.tensor([math.inf])]
+)
 def test_variances_that_are_none_are_refused(variances):
     with pytest.raises(ValueError, match="variances are a vector"):
         gaussian_rate(variances, 0.5)

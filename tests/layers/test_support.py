@@ -5,8 +5,14 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, ContinuousBernoulli, Independent
 
-from jensen.distributions import DiagonalNormal, IndependentBernoulli, IndependentContinuousBernoulli
-from jensen.layers import check_observations
+from jensen.distributions import (
+    DiagonalNormal,
+    DiscretizedLogistic,
+    DiscretizedLogisticMixture,
+    IndependentBernoulli,
+    IndependentContinuousBernoulli,
+)
+from jensen.layers import BernoulliMLP, GaussianMLP, check_chain, check_observations
 
 ZERO = torch.zeros(2)
 BINARY = [IndependentBernoulli(ZERO), Independent(Bernoulli(logits=ZERO), 1)]
@@ -64,3 +70,30 @@ def test_images_with_axes_are_placed_by_all_of_them():
     x[3, 1, 2] = 7
     with pytest.raises(ValueError, match=r"datum 3 has the value 7 at position \(1, 2\)"):
         check_observations(likelihood, x)
+
+
+def levelled(levels):
+    zeros = torch.zeros(2, 1, 1)
+    mixture = DiscretizedLogisticMixture(zeros[..., 0], zeros, zeros, coefficients=zeros[..., :0], levels=levels)
+    return [DiscretizedLogistic(ZERO, ZERO, levels=levels), mixture]
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+@pytest.mark.parametrize("which", [0, 1])
+def test_pixels_between_two_levels_are_refused(levels, which):
+    """They would be rounded, and what is called their probability is that of other data."""
+    likelihood = levelled(levels)[which]
+    check_observations(likelihood, (torch.arange(2.0 * levels) % levels / (levels - 1)).reshape(-1, 2))
+    between = 0.4 / (levels - 1)
+    with pytest.raises(ValueError, match=rf"datum 1 has the value {between:g} at position 0, between two of {levels} "):
+        check_observations(likelihood, torch.tensor([[0.0, 1.0], [between, 1.0]]))
+    with pytest.raises(ValueError, match=r"value 1\.5 at position 0, outside the support"):
+        check_observations(likelihood, torch.tensor([[1.5, 0.0]]))
+
+
+def test_a_chain_of_layers_of_other_widths_is_refused():
+    decoders = [BernoulliMLP(4, (), 9), GaussianMLP(3, (), 4), GaussianMLP(2, (), 3)]
+    check_chain(decoders, ZERO, sizes=[4, 3, 2])
+    decoders[2] = GaussianMLP(2, (), 1)
+    with pytest.raises(ValueError, match=r"decoders\[2\] returns events of shape \(1,\); expected \(3,\)"):
+        check_chain(decoders, ZERO, sizes=[4, 3, 2])

@@ -164,6 +164,9 @@ def test_data_that_do_not_fit_are_refused(model, batch):
         model.check(Pairs(batch.inputs * math.nan, batch.targets))
     with pytest.raises(ValueError, match="int64 class"):
         model.check(Pairs(batch.inputs, batch.targets.double()))
+    for strange in (batch.targets + 1, batch.targets - 1):
+        with pytest.raises(ValueError, match=r"labels run from .* the discriminator has 3 classes"):
+            model.check(Pairs(batch.inputs, strange))
     wide = make_model(encoder=mlp([PIXELS, S]))
     with pytest.raises(ValueError, match=r"specified \+ 2 \* unspecified = 7"):
         wide.check(batch)

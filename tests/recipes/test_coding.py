@@ -10,7 +10,8 @@ from jensen.recipes import coding
 from jensen.recipes.build import build
 from jensen.recipes.coding import compress_run, decompress_file, read_images
 from jensen.recipes.config import Config
-from jensen.recipes.running import begin, train
+from jensen.recipes.machine import make_folder
+from jensen.recipes.running import train
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def trained(tmp_path_factory):
     recipe = recipes.adapt(recipes.get("vae-digits"), smoke=True, epochs=8, images=200)
     experiment = build(recipe, seed=0)
     config = Config(recipe, 0, experiment.shape, device="cpu")
-    begin(run, config)
+    make_folder(run, config)
     train(run, config, experiment, device="cpu", progress=False)
     return run, experiment.test.numpy().reshape(-1, 8, 8).astype(np.uint8)
 
@@ -91,6 +92,8 @@ def test_grey_levels_are_numbers_of_levels(tmp_path):
         (np.full((3, 8, 8), 0.5), "some grey levels are none of 0 and 1"),
         (np.full((3, 8, 8), np.nan), "some grey levels are none of 0 and 1"),
         (np.full((3, 8, 8), 2.0), "some grey levels are none of 0 and 1"),
+        (np.full((3, 8, 8), np.inf), "some grey levels are none of 0 and 1"),
+        (np.float32(1.0), r"holds images \(\); this model codes"),
         (np.full((3, 8, 8), "a"), "no array of numbers"),
     ],
 )
@@ -108,7 +111,7 @@ def test_files_that_hold_no_images_are_refused(trained, tmp_path):
         return str(error.value)
 
     (tmp_path / "text.npy").write_text("no array")
-    assert "is no .npy file of numbers" in complaint(tmp_path / "text.npy")
+    assert complaint(tmp_path / "text.npy").endswith("is no .npy file of numbers; name one, or a folder of .png files")
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
     assert "is no .npy file of numbers" in complaint(tmp_path / "objects.npy")
     (tmp_path / "empty").mkdir()
@@ -167,6 +170,15 @@ def test_images_that_do_not_come_back_are_not_written(trained, tmp_path, monkeyp
     with pytest.raises(ValueError, match="nothing was written"):
         compress_run(trained[0], tmp_path / "out", limit=5, samples=1)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_folder_is_made_and_a_folder_is_no_file(trained, tmp_path):
+    run, _ = trained
+    out, back = tmp_path / "there" / "a.jbits", tmp_path / "and" / "back" / "a.npy"
+    compress_run(run, out, limit=5, samples=1, verify=False)
+    assert len(decompress_file(out, run, back)) == len(np.load(back)) == 5
+    with pytest.raises(ValueError, match="there is a folder; name the file to write"):
+        compress_run(run, tmp_path / "there", limit=5, samples=1)
 
 
 @pytest.mark.parametrize("wrong", [{"samples": 0}, {"limit": 0}, {"bits": 0}, {"lanes": 0}])

@@ -75,6 +75,23 @@ def test_what_is_no_run_is_never_written_over(tmp_path):
         check_new(tmp_path / "thesis.tex", overwrite=True)
 
 
+@pytest.mark.parametrize("form", ["jensen-study-1", "jensen-evidence-1"])
+def test_a_study_is_never_written_over(tmp_path, form):
+    (tmp_path / "config.json").write_text(json.dumps({"format": form}))
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match="is the folder of a study or of an evidence"):
+            check_new(tmp_path, overwrite=overwrite)
+    (tmp_path / "config.json").write_bytes(b"{\xff damaged")
+    check_new(tmp_path, overwrite=True)
+
+
 def test_a_folder_is_named_after_what_was_changed():
     assert run_name("iwae-mnist", {"samples": None, "smoke": False}) == "iwae-mnist"
     assert run_name("iwae-mnist", {"samples": 5, "seed": 0}) == "iwae-mnist-samples5-seed0"
+
+
+@pytest.mark.parametrize(("form", "command"), [("study", "jensen run STUDY"), ("evidence", "jensen evidence NAME")])
+def test_the_folder_of_something_else_is_no_run_and_says_how_to_go_on(tmp_path, form, command):
+    (tmp_path / "config.json").write_text(f'{{"format": "jensen-{form}-1"}}')
+    with pytest.raises(ValueError, match=f"is the folder of a {form}; `{command}"):
+        read_config(tmp_path)

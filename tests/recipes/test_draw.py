@@ -12,7 +12,8 @@ from jensen.models import DRAW
 from jensen.recipes import DrawArchitecture
 from jensen.recipes.build import make_model
 from jensen.recipes.config import Config
-from jensen.recipes.running import begin, build, load_model, train
+from jensen.recipes.machine import make_folder
+from jensen.recipes.running import build, load_model, train
 
 SMALL = {"glimpses": 3, "hidden": 6, "latent": 2}
 
@@ -65,7 +66,7 @@ def test_a_few_epochs_on_digits_raise_the_bound_and_a_checkpoint_keeps_it(option
     recipe = recipes.adapt(recipes.get("draw-digits"), epochs=16)
     recipe = replace(recipe, model=DrawArchitecture(4, 32, 4, **options))
     config = Config(recipe, 0, (8, 8), device="cpu")
-    begin(tmp_path / "run", config)
+    make_folder(tmp_path / "run", config)
     history = train(tmp_path / "run", config, build(recipe), device="cpu", progress=False)
     bounds = [epoch.validation for epoch in history.epochs]
     assert bounds[-1] > bounds[0] + 1

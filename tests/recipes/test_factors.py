@@ -11,8 +11,9 @@ from jensen.datasets import Pairs
 from jensen.recipes import FactorLosses, FactorNetworks, FactorRecipe, disentangling, factor_measuring, factors
 from jensen.recipes.config import Config, config_of, read_config
 from jensen.recipes.factor_build import build, make_model
-from jensen.recipes.factor_looks import drawn, interpolated, swapped
+from jensen.recipes.factor_looks import drawn, interpolated, sampled, swapped
 from jensen.recipes.factor_results import FactorEvaluation
+from jensen.recipes.machine import make_folder
 from jensen.recipes.network_results import Quantity
 from jensen.training import latest, load, read_records
 
@@ -28,7 +29,7 @@ def trained(folder, recipe, **options):
     experiment = factors.build(recipe, seed=0)
     config = Config(recipe, seed=0, shape=experiment.shape, device="cpu")
     factors.check_method(config, experiment)
-    factors.begin(folder, config, overwrite=True)
+    make_folder(folder, config, overwrite=True)
     factors.train(folder, config, experiment, device="cpu", progress=False, **options)
     return folder
 
@@ -99,6 +100,24 @@ def test_pictures_have_the_codes_that_they_claim(run):
     assert fresh.shape == (10, 20, 8, 8)
     np.testing.assert_array_equal(fresh, drawn(config, model, seed=1))
     assert (fresh != drawn(config, model, seed=2)).any()
+
+
+def test_samples_have_the_s_of_their_class_and_a_z_from_the_prior(run):
+    config, model = factors.load_model(run)
+    images, classes = sampled(config, model, n=12, seed=1)
+    assert classes.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+    again, _ = sampled(config, model, n=12, seed=1)
+    np.testing.assert_array_equal(images, again)
+    test = build(config.recipe).data.test
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        places = [(test.targets == label).nonzero()[:, 0] for label in classes]
+        chosen = torch.stack([each[torch.randint(len(each), ())] for each in places])
+        z = torch.randn(12, config.recipe.model.unspecified)
+    expected = model.decode(z, model.encode(test.inputs[chosen])[0]).detach()
+    np.testing.assert_allclose(images.reshape(12, 64), expected, atol=1e-6)
+    shifted = model.decode(z, model.encode(test.inputs[chosen.roll(1)])[0]).detach()
+    assert np.abs(images.reshape(12, 64) - shifted.numpy()).max() > 1e-5, "the s of another class is another image"
 
 
 def test_probes_tell_a_code_with_the_label_from_one_without():
@@ -173,6 +192,7 @@ def test_numbers_that_make_no_experiment_are_refused():
         (lambda: FactorNetworks(hidden=()), "hidden widths"),
         (lambda: FactorNetworks(unspecified=0), "unspecified must be at least 1"),
         (lambda: FactorLosses(real=0.4), "above a half"),
+        (lambda: small(threads=0), "threads must be at least 1, got 0"),
         (lambda: FactorEvaluation.from_json("{"), "no JSON"),
         (lambda: FactorEvaluation.from_json("{}"), "jensen-factor-evaluation-1"),
         (lambda: FactorEvaluation(3, 0, (Quantity("a", 1, 1, ""),))["b"], "'b' was not measured; there are a"),
@@ -185,3 +205,5 @@ def test_an_evaluation_of_nothing_is_refused(run):
     for wrong in ({"limit": 0}, {"batch_size": 0}, {"chunk": 0}):
         with pytest.raises(ValueError, match="at least 1"):
             factors.measure(run, device="cpu", **wrong)
+    with pytest.raises(ValueError, match="one draw of z and at its mean, got samples=5"):
+        factors.measure(run, device="cpu", samples=5)

@@ -15,6 +15,7 @@ from jensen.layers import CategoricalLikelihood, sparsify
 from jensen.layers.shrinking import load_compact, masked
 from jensen.recipes import NetworkRecipe, network_running, networks, running
 from jensen.recipes.config import Config, config_of, read_config
+from jensen.recipes.machine import make_folder
 from jensen.recipes.network_build import build, make_model, make_network, make_objective
 from jensen.recipes.network_export import export
 from jensen.recipes.network_measuring import outside_of
@@ -49,7 +50,7 @@ def trained(folder, recipe, **options):
     experiment = build(recipe)
     config = config_of_recipe(recipe, experiment)
     networks.check_method(config, experiment)
-    networks.begin(folder, config, overwrite=True)
+    make_folder(folder, config, overwrite=True)
     networks.train(folder, config, experiment, device="cpu", progress=False, **options)
     return folder
 
@@ -125,7 +126,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(runs, tmp_path, name, m
     recipe = small(name)
     experiment = build(recipe)
     config = config_of_recipe(recipe, experiment)
-    networks.begin(tmp_path / "run", config)
+    make_folder(tmp_path / "run", config)
     step, taken = Run._step, []
 
     def stops(self, batch):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from jensen import recipes
-from jensen.recipes import Constraint, Objective, Recipe, running
+from jensen.recipes import Constraint, Objective, Recipe, fitting, running
 from jensen.recipes.running import make_objective
 from jensen.training import Constrained, PixelError, ReconstructionError
 from jensen.training.schedules import Linear
@@ -49,6 +49,14 @@ def test_numbers_that_do_not_go_together_are_refused(make, message):
         make()
 
 
+def test_a_constraint_and_a_warm_up_of_the_divergence_do_not_go_together():
+    warm = recipes.get("ladder-digits")
+    assert warm.optimizer.kl_warmup > 0
+    with pytest.raises(ValueError, match="ladder-digits: objective 'geco' with kl_warmup 20; it finds"):
+        recipes.adapt(warm, objective="geco", options=(("kappa", 3),))
+    assert recipes.adapt(warm, objective="geco", options=(("kappa", 3), ("kl_warmup", 0))).objective.name == "geco"
+
+
 def test_a_log_likelihood_may_be_asked_to_be_a_density():
     assert Constraint(-3.0, "likelihood").kappa == -3.0
 
@@ -65,7 +73,7 @@ def test_every_number_of_a_constraint_reaches_training():
 @pytest.mark.parametrize(("warmup", "beta", "expected"), [(0.0, 4.0, 4.0), (5.0, 4.0, Linear(0.0, 4.0, 5.0))])
 def test_beta_is_the_weight_that_training_gets(warmup, beta, expected, monkeypatch, tmp_path):
     given = {}
-    monkeypatch.setattr(running, "fit", lambda *arguments, **options: given.update(options))
+    monkeypatch.setattr(fitting, "fit", lambda *arguments, **options: given.update(options))
     recipe = recipes.adapt(RECIPE, smoke=True, options=(("beta", beta), ("kl_warmup", warmup)))
     config = recipes.config.Config(recipe, 0, (8, 8))
     running.train(tmp_path, config, running.build(recipe), progress=False)

@@ -102,6 +102,9 @@ def test_what_is_no_object_is_no_recipe(value):
         (lambda: Budget(epochs=1, batch_size=1, images=0), "images must be at least 1"),
         (lambda: Optimizer(learning_rate=-1.0), "learning_rate must be a positive number"),
         (lambda: Optimizer(learning_rate=float("nan")), "learning_rate must be a positive number"),
+        (lambda: Optimizer(floor=1.5), "floor is a part of the learning rate, between 0 and 1, got 1.5"),
+        (lambda: Optimizer(schedule="cosine", floor=-0.1), "floor is a part of the learning rate"),
+        (lambda: Optimizer(floor=0.1), "schedule 'constant' with floor 0.1; a floor above 0 is"),
         (lambda: replace(recipes.get(), data=Data("digits", binarization="grey")), "grey pixels under a bernoulli"),
         (lambda: replace(recipes.get("vae-frey"), data=Data("frey")), "dynamic pixels under a gaussian"),
     ],
@@ -187,6 +190,37 @@ def test_a_configuration_from_before_there_were_discrete_units_is_read():
     for name in ("method", "options"):
         del stored["objective"][name]
     assert Recipe.from_json(stored) == recipes.get()
+
+
+def test_a_configuration_from_before_a_cosine_had_a_floor_goes_down_to_zero():
+    stored = recipes.get("geco-digits").to_json()
+    assert stored["optimizer"].pop("floor") == 0.1
+    optimizer = Recipe.from_json(stored).optimizer
+    assert optimizer == replace(recipes.get("geco-digits").optimizer, floor=0.0)
+
+
+@pytest.mark.parametrize(("name", "before"), [("geco-digits", 0.1), ("factors-digits", 0.0)])
+def test_the_floor_of_a_cosine_is_an_option(name, before):
+    recipe = recipes.get(name)
+    assert recipe.optimizer.floor == before
+    changed = recipes.adapt(recipe, options=(("schedule", "cosine"), ("floor", 0.5)))
+    assert changed == replace(recipe, optimizer=replace(recipe.optimizer, schedule="cosine", floor=0.5))
+    with pytest.raises(ValueError, match="schedule 'constant' with floor"):
+        recipes.adapt(recipe, options=(("schedule", "constant"), ("floor", 0.5)))
+
+
+def test_grey_pixels_and_their_likelihood_are_chosen_together():
+    options = (("likelihood", "continuous_bernoulli"), ("binarization", "grey"))
+    recipe = recipes.adapt(recipes.get("conv-vae-digits"), options=options)
+    assert (recipe.model.likelihood, recipe.data.binarization) == ("continuous_bernoulli", "grey")
+    with pytest.raises(ValueError, match="dynamic pixels under a continuous_bernoulli"):
+        recipes.adapt(recipes.get("conv-vae-digits"), options=options[:1])
+
+
+def test_a_schedule_says_where_it_ends():
+    assert Optimizer(schedule="cosine", floor=0.1).course == "cosine schedule down to 0.1 of it"
+    assert Optimizer().course == "constant schedule"
+    assert recipes.get("bbb-digits").optimizer.course == "cosine schedule"
 
 
 def test_sizes_of_categories_are_written_as_papers_do():

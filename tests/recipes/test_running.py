@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from jensen import recipes
-from jensen.recipes import Optimizer, machine, running
+from jensen.recipes import Optimizer, fitting, machine, running
 from jensen.recipes.build import build
 from jensen.recipes.config import Config
+from jensen.recipes.machine import make_folder
 from jensen.training import Burda, Constant, Cosine, latest, load, read_records
 
 RECIPE = recipes.adapt(recipes.get("iwae-mnist"), smoke=True, data="digits", samples=3, epochs=2)
@@ -21,7 +22,7 @@ def config_of(recipe, **changes):
 
 def trained(folder, recipe=RECIPE, **options):
     config = config_of(recipe)
-    running.begin(folder, config, overwrite=True)
+    make_folder(folder, config, overwrite=True)
     running.train(folder, config, build(recipe), device="cpu", progress=False, **options)
     return folder
 
@@ -46,8 +47,8 @@ def test_the_environment_names_versions_and_nothing_private(run):
 
 def test_a_run_has_the_threads_that_it_asks_for_and_gives_them_back(tmp_path, monkeypatch):
     seen = []
-    fit, evaluate = running.fit, running.evaluate
-    monkeypatch.setattr(running, "fit", lambda *a, **k: (seen.append(torch.get_num_threads()), fit(*a, **k))[1])
+    fit, evaluate = fitting.fit, running.evaluate
+    monkeypatch.setattr(fitting, "fit", lambda *a, **k: (seen.append(torch.get_num_threads()), fit(*a, **k))[1])
     monkeypatch.setattr(
         running, "evaluate", lambda *a, **k: (seen.append(torch.get_num_threads()), evaluate(*a, **k))[1]
     )
@@ -74,7 +75,7 @@ def test_a_model_comes_back_as_it_was_trained(run):
 def test_a_run_taken_up_again_is_the_same_to_the_bit(run, tmp_path):
     one_epoch = recipes.adapt(RECIPE, epochs=1)
     config = config_of(one_epoch)
-    running.begin(tmp_path, config)
+    make_folder(tmp_path, config)
     running.train(tmp_path, config, build(one_epoch), device="cpu", progress=False)
     torch.rand(7)  # what the process does in between does not matter
     running.train(tmp_path, config_of(RECIPE), build(RECIPE), resume=True, device="cpu", progress=False)
@@ -120,8 +121,10 @@ def test_a_damaged_evaluation_is_named(tmp_path):
 def test_beginning_anew_leaves_nothing_of_the_old_run(tmp_path):
     trained(tmp_path)
     running.measure(tmp_path, samples=2, limit=2, device="cpu")
-    (tmp_path / "notes.txt").write_text("mine")
-    running.begin(tmp_path, config_of(RECIPE), overwrite=True)
+    (tmp_path / "shipped").mkdir()
+    for name in ("annealed.json", "images.jbits", "report.html", "shipped/network.safetensors", "notes.txt"):
+        (tmp_path / name).touch()
+    make_folder(tmp_path, config_of(RECIPE), overwrite=True)
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "environment.json", "notes.txt"}
 
 
@@ -153,6 +156,7 @@ def test_every_objective_trains(tmp_path, objective):
 def test_schedules_are_those_that_the_recipe_names():
     assert running.make_schedule(Optimizer(1e-2), epochs=5) == Constant(1e-2)
     assert running.make_schedule(Optimizer(1e-2, "cosine"), epochs=5) == Cosine(1e-2, epochs=5)
+    assert running.make_schedule(Optimizer(1e-2, "cosine", floor=0.1), epochs=5) == Cosine(1e-2, epochs=5, final=1e-3)
     assert running.make_schedule(Optimizer(1e-2, "burda"), epochs=5) == Burda(1e-2)
 
 
@@ -217,11 +221,10 @@ def test_every_method_trains(tmp_path, recipe, method):
     assert len(read_records(trained(tmp_path, recipes.adapt(recipe, method=method, samples=2, epochs=1)))) == 1
 
 
-def test_a_method_that_is_not_there_leaves_no_folder(tmp_path):
+def test_a_method_that_is_not_there_is_refused_before_training():
     wrong = recipes.adapt(DISCRETE, method="gumbel_sofmax")
     with pytest.raises(ValueError, match="did you mean 'gumbel_softmax'"):
-        running.begin(tmp_path / "run", config_of(wrong))
-    assert not (tmp_path / "run").exists()
+        running.check_method(config_of(wrong), build(DISCRETE, seed=0))
 
 
 def test_measuring_tells_what_the_latents_know(run):

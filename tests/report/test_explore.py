@@ -13,13 +13,15 @@ from jensen import recipes
 from jensen.recipes import running
 from jensen.recipes.build import build
 from jensen.recipes.config import Config
+from jensen.recipes.machine import make_folder
 from jensen.report import explore as module
-from jensen.report.explore import explore, explorer_of
+from jensen.report.explore import explore
+from jensen.report.explorer import SLIDERS, explorer_of
 
 
 def trained(run, name):
     recipe = recipes.adapt(recipes.get(name), smoke=True)
-    running.begin(run, config := Config(recipe, 0, (8, 8), device="cpu"))
+    make_folder(run, config := Config(recipe, 0, (8, 8), device="cpu"))
     running.train(run, config, build(recipe), device="cpu", progress=False)
     return run
 
@@ -56,7 +58,7 @@ def test_the_picture_is_the_decoders_at_the_sliders(run, explorer):
 def test_sliders_are_for_the_most_active_units(explorer):
     panel = explorer.panel
     assert explorer.units == panel.units[: len(explorer.units)]
-    assert len(explorer.units) == min(module.SLIDERS, panel.active or module.SLIDERS)
+    assert len(explorer.units) == min(SLIDERS, panel.active or SLIDERS)
     assert len(explorer.stand(panel.rest())) == len(explorer.units)
 
 

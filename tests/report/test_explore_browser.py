@@ -19,7 +19,8 @@ from jensen import recipes
 from jensen.recipes import running
 from jensen.recipes.build import build
 from jensen.recipes.config import Config
-from jensen.report.explore import explorer_of
+from jensen.recipes.machine import make_folder
+from jensen.report.explorer import explorer_of
 from jensen.report.sliders import image_png
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -47,7 +48,7 @@ RANGE = "#knob-{} input[type=range]"
 def run(tmp_path_factory):
     recipe = recipes.adapt(recipes.get("vae-digits"), epochs=40, images=200)
     path = tmp_path_factory.mktemp("browser") / "run"
-    running.begin(path, config := Config(recipe, 0, (8, 8), device="cpu"))
+    make_folder(path, config := Config(recipe, 0, (8, 8), device="cpu"))
     running.train(path, config, build(recipe), device="cpu", progress=False)
     return path
 

@@ -5,6 +5,7 @@ import pytest
 from jensen import recipes
 from jensen.recipes import factors
 from jensen.recipes.config import Config
+from jensen.recipes.machine import make_folder
 from jensen.report import write_report
 from jensen.report.loss_pictures import loss_curves
 from jensen.report.tables import evaluation_tables
@@ -17,7 +18,7 @@ def run(tmp_path_factory):
     recipe = recipes.adapt(recipes.get("factors-digits"), smoke=True, options=(("hidden", "12"),))
     experiment = factors.build(recipe)
     config = Config(recipe, seed=0, shape=experiment.shape, device="cpu")
-    factors.begin(folder, config)
+    make_folder(folder, config)
     factors.train(folder, config, experiment, device="cpu", progress=False)
     return folder
 

@@ -4,6 +4,7 @@ import re
 from base64 import b64decode
 from dataclasses import replace
 from io import BytesIO
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from jensen.models import DRAW
 from jensen.recipes import running
 from jensen.recipes.build import build
 from jensen.recipes.config import Config
+from jensen.recipes.machine import make_folder
 from jensen.report import write_report
 from jensen.report.film import Box, animation, boxes, film_sections, outlined
 from jensen.report.theme import DARK, LIGHT
@@ -122,6 +124,53 @@ def test_windows_and_patches_are_shown_with_attention(config, experiment, tmp_pa
     assert "what it reads" not in plain
 
 
+def test_what_is_read_is_shown_between_the_images_and_the_canvases(config, experiment, tmp_path):
+    drawing = model(read=SIZE)
+    with torch.no_grad():
+        drawing.reader.window.bias += torch.tensor([0.3, -0.2, -2.0, -1.0, 1.5])  # a part of the image, more intensely
+    _, again = film_sections(tmp_path, config, drawing, experiment=experiment, seed=5)
+    seen = experiment.test[:: len(experiment.test) // 10][:10]
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        drawing.imagine(40)
+        redrawn = drawing.redraw(seen)
+    intensity = torch.stack([where.log_intensity for where in redrawn.looked]).exp()
+    patches = (redrawn.patches.squeeze(-1) / intensity[..., None, None]).numpy()
+    zoom, gap, pixel = 10, 5, 8 // SIZE
+    for t, frame in enumerate(frames(films(again)[0])):  # on dark ground, where ink is light
+        for n, (image, patch, canvas) in enumerate(zip(seen, patches[t], redrawn.canvases[t], strict=True)):
+            rows = (image.reshape(8, 8), patch.repeat(pixel, 0).repeat(pixel, 1), canvas.reshape(8, 8))
+            for row, shown in enumerate(rows):
+                top, left = gap + row * (80 + gap), gap + n * (80 + gap)
+                middle = frame[top + 5 : top + 80 : zoom, left + 5 : left + 80 : zoom].astype(float)
+                grey = np.ptp(middle, axis=-1) == 0  # where no window's outline is
+                assert grey.mean() > 0.5
+                expected = np.rint(255 * np.asarray(shown).clip(0, 1))
+                assert np.abs(middle[..., 0] - expected)[grey].max() <= 1
+
+
+def test_no_more_steps_are_shown_than_the_page_says(config, experiment, tmp_path):
+    torch.manual_seed(0)
+    patient = DRAW(shape=(8, 8), glimpses=40, hidden=4, latent=1)
+    draws, _ = film_sections(tmp_path, config, patient, experiment=experiment, seed=0)
+    assert films(draws)[0].n_frames == 16
+    assert "after 16 of 40 steps" in draws
+    draws, _ = film_sections(tmp_path, config, model(), experiment=experiment, seed=0)
+    assert f"after each of {T} steps" in draws
+
+
+@pytest.mark.parametrize("shape", [(5, 9), (9, 5, 3), (6, 5, 2)])
+@pytest.mark.parametrize("glimpses", [2, 20])
+def test_any_size_is_shown_in_pictures_as_large_as_a_page(config, tmp_path, shape, glimpses):
+    torch.manual_seed(0)
+    drawing = DRAW(shape=shape, glimpses=glimpses, hidden=4, latent=1, read=3, write=2)
+    experiment = SimpleNamespace(test=torch.rand(7, np.prod(shape)).round())
+    sections = film_sections(tmp_path, replace(config, shape=shape), drawing, experiment=experiment, seed=0)
+    for film in films("".join(sections)):
+        assert max(film.size) < 3000
+        assert film.size[0] < 1000
+
+
 def test_films_are_kept_and_fetch_nothing(config, experiment, tmp_path):
     page = "".join(film_sections(tmp_path, config, model(read=2), experiment=experiment, seed=0))
     names = {path.name for path in (tmp_path / "figures").iterdir()}
@@ -144,7 +193,7 @@ def test_models_that_do_not_draw_have_no_film(config, experiment, tmp_path):
 def test_the_page_of_a_run_shows_them_and_what_each_step_tells(config, experiment, tmp_path, glimpses):
     recipe = replace(config.recipe, model=replace(config.recipe.model, glimpses=glimpses, hidden=8))
     run, config = tmp_path / "run", replace(config, recipe=recipe)
-    running.begin(run, config)
+    make_folder(run, config)
     running.train(run, config, build(recipe), device="cpu", progress=False)
     running.measure(run, samples=3, limit=20, device="cpu")
     page = write_report(run).read_text(encoding="utf-8")

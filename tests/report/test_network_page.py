@@ -10,6 +10,7 @@ import pytest
 from jensen import recipes
 from jensen.recipes import networks
 from jensen.recipes.config import Config
+from jensen.recipes.machine import make_folder
 from jensen.recipes.network_build import build
 from jensen.recipes.network_results import Curve, LayerRow, NetworkEvaluation, Quantity
 from jensen.report import evaluation_tables, network_pictures, write_report
@@ -39,7 +40,7 @@ FIGURES = {
 def trained(run, name):
     recipe = recipes.adapt(recipes.get(name), smoke=True, options=(("hidden", 12),))
     experiment = build(recipe)
-    networks.begin(run, config := Config(recipe, 0, experiment.shape, device="cpu"))
+    make_folder(run, config := Config(recipe, 0, experiment.shape, device="cpu"))
     networks.train(run, config, experiment, device="cpu", progress=False)
     return run
 

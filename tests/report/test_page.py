@@ -14,6 +14,7 @@ from jensen.evaluation import BoundEstimate, Evaluation, LayerActivity
 from jensen.recipes import running
 from jensen.recipes.build import build
 from jensen.recipes.config import Config
+from jensen.recipes.machine import make_folder
 from jensen.report import write_report, write_samples
 from jensen.report.images import to_images
 from jensen.report.sections import latent_units
@@ -42,7 +43,7 @@ OUTSIDE = re.compile(
 
 
 def trained(run, recipe):
-    running.begin(run, config := Config(recipe, 0, (8, 8), device="cpu"))
+    make_folder(run, config := Config(recipe, 0, (8, 8), device="cpu"))
     running.train(run, config, build(recipe), device="cpu", progress=False)
     running.measure(run, samples=12, device="cpu")
     return run

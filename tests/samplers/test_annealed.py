@@ -290,7 +290,7 @@ def test_same_generator_same_weights_and_the_global_one_is_left_alone():
 def test_what_makes_no_sense_is_refused():
     draw, path = generator(), path_of(X)
     points, learned = prior(2, draw), fixed()
-    for betas in ((0.0,), (0.0, 0.5, 0.4, 1.0), (0.0, 0.5, 0.5, 1.0)):
+    for betas in ((0.0,), (0.0, 0.5, 0.4, 1.0), (0.0, 0.5, 0.5, 1.0), (0.0, math.nan, 1.0), (math.nan, math.nan)):
         with pytest.raises(ValueError, match="betas must ascend or descend"):
             annealed_importance(path, points, betas, transitions=learned, generator=draw)
     with pytest.raises(ValueError, match=r"shape \(2, 1\); expected \(groups, chains, dimension\)"):

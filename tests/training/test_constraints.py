@@ -299,6 +299,18 @@ def test_numbers_that_control_nothing_are_refused(options, message):
         Constrained(scripted, **options)
 
 
+@pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf])
+def test_a_scale_that_turns_the_sign_or_divides_by_nothing_is_refused(scale):
+    with pytest.raises(ValueError, match="scale must be a positive number"):
+        Constrained(Scaled(scale, declared=True))
+    Constrained(Scaled(scale, declared=False))
+
+
+def test_a_tolerance_whose_square_is_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"scale must be a positive number, got 0\.0"):
+        Constrained(ReconstructionError(1e-200))
+
+
 @pytest.mark.parametrize("make", [ReconstructionError, PixelError])
 @pytest.mark.parametrize("kappa", [0.0, -1.0, math.inf, math.nan])
 def test_tolerances_of_nothing_are_refused(make, kappa):

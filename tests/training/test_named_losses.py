@@ -88,3 +88,13 @@ def test_what_makes_no_objective_is_refused():
         NamedLosses({"rival": 1.0}, opponents=("rival",))
     with pytest.raises(ValueError, match="no loss 'depth'; it has height, width, rival"):
         NamedLosses({"depth": 1.0})(Game(), torch.ones(2))
+    with pytest.raises(ValueError, match=r"Linear has no loss\(batch\)"):
+        NamedLosses({"height": 1.0})(nn.Linear(2, 2), torch.ones(2))
+    with pytest.raises(ValueError, match=r"the loss 'width' has shape \(\), expected \(2,\): one number"):
+        NamedLosses({"height": 1.0, "width": 1.0})(Flat(), torch.ones(2))
+
+
+class Flat(Game):
+    def loss(self, x):
+        losses = super().loss(x)
+        return losses._replace(width=losses.width.mean())

@@ -64,6 +64,15 @@ def test_objectives_that_monitor_nothing_leave_an_empty_mapping(tmp_path, data):
     assert history.epochs[-1].monitor == {}
 
 
+def test_what_is_no_finite_number_is_told_by_name(tmp_path, data):
+    class Undefined(Constrained):
+        def monitor(self):
+            return {"kl": 1.0, "ratio": math.nan}
+
+    with pytest.raises(ValueError, match=r"monitor\(\) of the objective tells {'ratio': nan} after epoch 1"):
+        train(tmp_path, data, objective=Undefined(ReconstructionError(KAPPA)))
+
+
 def test_records_from_before_there_was_a_monitor_are_read(tmp_path):
     values = {"epoch": 1, "step": 4, "bound": -2.0, "validation": None, "learning_rate": 0.1, "kl_weight": 1.0}
     values |= {"seconds": 1.0, "images_per_second": 10.0}

@@ -70,7 +70,7 @@ class Fit:
     ] = ()
     """A number or word that the estimator takes, such as tau=0.5; of another autoencoder a size of its model or a
     number of its objective, such as latent=10 or beta=4; of a network an entry of its recipe, such as prior_scale=0.1;
-    a wrong name is answered with all of them."""
+    of separated factors a size or the weight of a loss, such as kl=0.5; a wrong name is answered with all of them."""
     samples: Number = None
     """Draws for each image in a training step, the k of the bound."""
     epochs: Number = None

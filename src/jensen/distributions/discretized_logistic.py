@@ -1,5 +1,7 @@
 """A vector of independent pixels of so many levels, each a logistic cut into bins."""
 
+import math
+
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
@@ -9,6 +11,9 @@ __all__ = ["DiscretizedLogistic", "check_levels", "level_of", "log_prob_of_bin",
 
 OFF_GRID = 1e-2
 """How far a value may be from its level, in steps, when values are checked."""
+
+TINY = -60.0
+"""The logarithm of what no floating-point sum with one can tell from nothing, and single precision still holds."""
 
 
 class DiscretizedLogistic(Distribution):
@@ -84,6 +89,8 @@ class DiscretizedLogistic(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-probability in nats, `(*sample, *batch)`; a value between two levels counts as the nearest."""
         k = level_of(value, self.levels, check=self._validate_args)
+        if self._validate_args:
+            self._validate_sample(value)
         return log_prob_of_bin(k, self.loc, self.log_scale, levels=self.levels).sum(-1)
 
     def log_prob_of_levels(self) -> Tensor:
@@ -98,7 +105,9 @@ def log_prob_of_bin(k: Tensor, mean: Tensor, log_scale: Tensor, *, levels: int) 
     $$\log(\mathrm{sigmoid}(b) - \mathrm{sigmoid}(a)) = \log \mathrm{sigmoid}(b) + \log \mathrm{sigmoid}(-a)
     + \log(1 - e^{-(b - a)})$$
 
-    Three terms that never cancel: in the tails, at tiny and at huge scales it keeps its digits and its gradient.
+    Three terms that never cancel: in the tails, at tiny and at huge scales it keeps its digits and its gradient. The
+    edges are taken in steps between levels, where those of neighbours are one number: together they have all the mass
+    even at scales below the spacing of floating-point numbers.
 
     Args:
         k: whole numbers from 0 to `levels - 1`, floating.
@@ -110,14 +119,19 @@ def log_prob_of_bin(k: Tensor, mean: Tensor, log_scale: Tensor, *, levels: int) 
         >>> log_prob_of_bin(torch.tensor([0.0, 1.0]), torch.zeros(2), torch.zeros(2), levels=2).exp()
         tensor([0.6225, 0.3775])
     """
-    steepness = torch.exp(-log_scale)
-    distance = k / (levels - 1) - mean
-    half = 0.5 / (levels - 1)
+    log_steepness = -log_scale - math.log(levels - 1)  # of a step
+    steepness = log_steepness.exp()
+    distance = k - mean * (levels - 1)
     first, last = k <= 0, k >= levels - 1
-    above = logsigmoid((distance + half) * steepness).masked_fill(last, 0.0)
-    below = logsigmoid((half - distance) * steepness).masked_fill(first, 0.0)
-    width = torch.log(-torch.expm1(-2 * half * steepness)).masked_fill(first | last, 0.0)
+    above = logsigmoid((distance + 0.5) * steepness).masked_fill(last, 0.0)
+    below = logsigmoid((0.5 - distance) * steepness).masked_fill(first, 0.0)
+    width = _log_one_minus_exp_minus_exp(log_steepness).masked_fill(first | last, 0.0)
     return above + below + width
+
+
+def _log_one_minus_exp_minus_exp(x: Tensor) -> Tensor:
+    r"""$\log(1 - e^{-e^x})$, which is $x$ where $e^x$ is nothing beside one."""
+    return torch.where(x < TINY, x, torch.log(-torch.expm1(-x.clamp_min(TINY).exp())))
 
 
 def mean_of_levels(mean: Tensor, log_scale: Tensor, levels: int) -> Tensor:

@@ -116,6 +116,8 @@ class DiscretizedLogisticMixture(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-probability in nats, `(*sample, *batch)`; a value between two levels counts as the nearest."""
         k = level_of(value, self.levels, check=self._validate_args)
+        if self._validate_args:
+            self._validate_sample(value)
         k = k.reshape(*k.shape[:-1], -1, 1, self.channels)
         return torch.logsumexp(self._log_joint(k), -1).sum(-1)
 

@@ -188,7 +188,7 @@ def factor_vae_score(
     *,
     votes: int = 800,
     group: int = 64,
-    least_variance: float = 0.05,
+    least_variance: float = 0.0,
     seed: int = 0,
 ) -> MeanScore:
     r"""How often the unit that stands still tells which factor is held still.
@@ -202,8 +202,8 @@ def factor_vae_score(
         factors: whole numbers `(N, F)`; of every value there should be many data that differ in all else.
         votes: in each of the two halves.
         group: data in a vote, drawn with replacement.
-        least_variance: units whose variance over all data is below this, or zero, do not vote; of a standard Gaussian
-            prior's units it is 1.
+        least_variance: units whose variance over all data is below this, or that never move, do not vote; 0.05 leaves
+            out the collapsed ones of a code whose prior has variance 1.
         seed: of the votes.
 
     Returns:
@@ -226,7 +226,7 @@ def factor_vae_score(
         numbers = f"votes={votes}, group={group}, least_variance={least_variance}"
         raise ValueError(f"give a vote or more, groups of two or more and no negative variance, got {numbers}")
     variance = z.var(0)
-    active = (variance > 0) & (variance >= least_variance)
+    active = (z.max(0) > z.min(0)) & (variance >= least_variance)
     scaled = z[:, active] / np.sqrt(variance[active]) if active.any() else np.zeros((len(z), 1))
     F, rng = v.shape[1], np.random.default_rng(seed)
     held, still = np.array([_vote(scaled, v, group, rng) for _ in range(2 * votes)]).T
@@ -275,7 +275,7 @@ def _checked(codes: Array, factors: Array, *, vary: bool = True) -> tuple[Matrix
     if z.ndim != 2 or v.ndim != 2 or len(z) != len(v):
         shapes = f"{tuple(z.shape)} and {tuple(v.shape)}"
         raise ValueError(f"codes and factors have shapes {shapes}; expected (N, units) and (N, factors)")
-    if not bool(z.isfinite().all()) or not bool((v == v.round()).all()):
+    if not bool(z.isfinite().all()) or not bool((v.isfinite() & (v == v.round())).all()):
         raise ValueError("codes must be finite, and factors whole numbers: number the values of each")
     if vary and (single := [k for k in range(v.shape[1]) if bool((v[:, k] == v[0, k]).all())]):
         raise ValueError(f"factor {single[0]} has one value only; leave it out")

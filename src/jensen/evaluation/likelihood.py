@@ -132,7 +132,7 @@ def evaluate(
         ess_threshold=_LOW_ESS,
         zero_weights=int(found.zeros.sum()),
         seconds=time.perf_counter() - start,
-        notes=tuple(_notes(model, found, ks, samples)),
+        notes=tuple(_notes(model, found, ks, samples=samples, chunk=chunk)),
     )
 
 
@@ -241,7 +241,7 @@ def _squared_variation(ess: Tensor, samples: int) -> Tensor:
     return (K / ess - 1).clamp_min(0) * (K / (K - 1)) if K > 1 else torch.full_like(ess, math.nan)
 
 
-def _notes(model: Weighable, found: _PerDatum, ks: tuple[int, ...], samples: int) -> Iterator[str]:
+def _notes(model: Weighable, found: _PerDatum, ks: tuple[int, ...], *, samples: int, chunk: int) -> Iterator[str]:
     """What to be careful about, in plain sentences."""
     if low := int((found.ess < _LOW_ESS).sum()):
         yield (
@@ -254,7 +254,7 @@ def _notes(model: Weighable, found: _PerDatum, ks: tuple[int, ...], samples: int
     for k in ks:
         if k > EXACT_JACKKNIFE and k % BLOCKS:
             yield f"the block jackknife at k = {k} is one at {k - k % BLOCKS}, the last multiple of {BLOCKS}"
-    if not _encodes_once(model):
+    if not _encodes_once(model) and chunk < samples:
         yield "the encoder ran once for every chunk of draws: model.log_weights takes no argument posterior"
     if not hasattr(model, "latents"):
         yield f"no active units and no KL per unit: {type(model).__name__} has no method latents(x, samples)"

@@ -35,7 +35,8 @@ def label_error(train: Pairs, test: Pairs, *, probe: Literal["linear", "mlp"] = 
         The error rate, and its binomial standard error over the test data.
 
     Raises:
-        ValueError: if codes are no finite numbers of one width, there is one label only, or the probe is unknown.
+        ValueError: if codes are no finite numbers of one width, labels are no whole numbers or all the same, or the
+            probe is unknown.
 
     Example:
         >>> codes, labels = torch.tensor([[-2.0], [-1.0], [1.0], [2.0]]), torch.tensor([0, 0, 1, 1])
@@ -47,7 +48,7 @@ def label_error(train: Pairs, test: Pairs, *, probe: Literal["linear", "mlp"] = 
         | https://arxiv.org/abs/1610.01644
     """
     probabilities, known = label_probabilities(train, test.inputs, probe=probe, seed=seed)
-    labels = column("test labels", test.targets).long().numpy()
+    labels = _labels("test labels", test.targets)
     places = np.searchsorted(known, labels).clip(max=len(known) - 1)
     unseen = known[places] != labels
     with_others = np.concatenate([probabilities, np.zeros((len(labels), 1))], axis=1)
@@ -81,7 +82,7 @@ def label_probabilities(
     """
     check_choice("probe", probe, PROBES)
     seen, asked = _codes("training codes", train.inputs), _codes("codes", codes)
-    labels = column("training labels", train.targets).long().numpy()
+    labels = _labels("training labels", train.targets)
     if seen.shape[1] != asked.shape[1]:
         raise ValueError(f"training codes have shape {seen.shape}, codes {asked.shape}; give codes of one width")
     known = np.unique(labels)
@@ -105,6 +106,15 @@ def _classifier(probe: str, data: int, seed: int) -> Any:
     from sklearn.neural_network import MLPClassifier
 
     return MLPClassifier(HIDDEN, alpha=1e-3, max_iter=ROUNDS, early_stopping=data > EARLY, random_state=seed)
+
+
+def _labels(name: str, values: Array) -> NDArray[np.int64]:
+    """Whole numbers `(N,)`."""
+    numbers = column(name, values)
+    if not bool((numbers.isfinite() & (numbers == numbers.round())).all()):
+        raise ValueError(f"{name} are no whole numbers; number the classes")
+    found: NDArray[np.int64] = numbers.long().numpy()
+    return found
 
 
 def _codes(name: str, values: Array) -> NDArray[np.float64]:

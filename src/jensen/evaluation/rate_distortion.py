@@ -45,7 +45,7 @@ def gaussian_rate(variances: Tensor, distortion: float) -> GaussianRate:
         The rate, the water level and the multiplier.
 
     Raises:
-        ValueError: if a variance is negative or the distortion is out of range.
+        ValueError: if a variance is negative or infinite, or the distortion is out of range.
 
     Example:
         >>> point = gaussian_rate(torch.tensor([4.0, 2.0, 1.0, 0.5, 0.25, 0.12, 0.06, 0.03]), 1.0)
@@ -56,14 +56,14 @@ def gaussian_rate(variances: Tensor, distortion: float) -> GaussianRate:
         | Elements of Information Theory (Cover & Thomas, 2006), theorem 10.3.3
         | https://doi.org/10.1002/047174882X
     """
-    if variances.ndim != 1 or not bool((variances >= 0).all()):
-        raise ValueError(f"variances are a vector of numbers that are not negative, got {variances}")
+    if variances.ndim != 1 or not bool(((variances >= 0) & variances.isfinite()).all()):
+        raise ValueError(f"variances are a vector of finite numbers that are not negative, got {variances}")
     ordered = variances.double().sort().values
     total = float(ordered.sum())
     if not 0 < distortion <= total:
         raise ValueError(f"the distortion must be above 0 and at most the sum of the variances {total:g}: {distortion}")
     below = torch.cat([ordered.new_zeros(1), ordered.cumsum(0)[:-1]])  # all that is smaller than each
-    above = torch.arange(len(ordered), 0, -1)
+    above = torch.arange(len(ordered), 0, -1, device=ordered.device)
     levels = (distortion - below) / above
     level = float(levels[levels <= ordered][0]) if bool((levels <= ordered).any()) else float(ordered[-1])
     rate = 0.5 * (ordered.clamp_min(level) / level).log().sum()

@@ -8,7 +8,7 @@ from jensen.layers.flows import FlowPosterior
 from jensen.layers.likelihoods import CategoricalLikelihood, GaussianLikelihood, Likelihood, Prediction
 from jensen.layers.perceptrons import BernoulliMLP, ContinuousBernoulliMLP, GaussianMLP, mlp
 from jensen.layers.pixels import PixelHead
-from jensen.layers.support import check_observations
+from jensen.layers.support import check_chain, check_observations
 from jensen.layers.units import DiscreteMLP, check_units, discrete
 from jensen.layers.variational import bayesianize, compressible, sparsify, variational_dropout
 
@@ -28,6 +28,7 @@ __all__ = [
     "PixelHead",
     "Prediction",
     "bayesianize",
+    "check_chain",
     "check_observations",
     "check_units",
     "compressible",

@@ -42,7 +42,7 @@ class ClassConditional(nn.Module):
         if not layers or not isinstance(layers[-1], AFFINE):
             found = type(layers[-1]).__name__ if layers else "nothing"
             raise ValueError(f"the last layer must be linear or a convolution, got {found}")
-        self.layers, self.slope = nn.ModuleList(layers), slope
+        self.layers, self.classes, self.slope = nn.ModuleList(layers), classes, slope
         hidden = [layer for layer in layers[:-1] if isinstance(layer, AFFINE)]
         self.tables = nn.ModuleList(nn.Embedding(classes, len(layer.weight)) for layer in hidden)
         for table in self.tables.parameters():

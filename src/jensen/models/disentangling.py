@@ -96,7 +96,8 @@ class DisentanglingAutoencoder(nn.Module):
             $\log \sigma$.
         decoder: a module from codes `(B, unspecified + specified)`, $z$ first, to pixels `(B, pixels)`.
         discriminator: a module from images and classes `(B,)` to logits `(B, 1)` of being real, such as
-            `layers.ClassConditional`, without randomness and without batch statistics.
+            `layers.ClassConditional`, without randomness and without batch statistics. Labels are checked against its
+            `classes` where it has that number.
         specified: the width of $s$.
         unspecified: the width of $z$.
         real: the probability that the discriminator is to give to real images; just below one it stays unsure.
@@ -205,13 +206,18 @@ class DisentanglingAutoencoder(nn.Module):
         """Refuse data without classes, and images that do not fit the networks.
 
         Raises:
-            ValueError: if images hold NaN, labels are no classes, or the networks take images of another size.
+            ValueError: if images hold NaN, labels are no classes that the discriminator knows, or the networks take
+                images of another size.
         """
         x, y = batch.inputs, batch.targets
         if not bool(torch.isfinite(x).all()):
             raise ValueError("the images hold NaN or infinity; remove these data or replace the values first")
         if y.dtype != torch.int64 or y.ndim != 1:
             raise ValueError(f"labels must be one int64 class an image, got {y.dtype} {tuple(y.shape)}")
+        least, largest, known = int(y.min()), int(y.max()), getattr(self.discriminator, "classes", None)
+        if least < 0 or (known is not None and largest >= known):
+            advice = "number the classes from 0, and give the discriminator as many"
+            raise ValueError(f"labels run from {least} to {largest}, the discriminator has {known} classes; {advice}")
         with torch.no_grad():
             s, q = self.encode(x[:1])
             made = self.decode(q.mean, s)

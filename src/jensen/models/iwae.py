@@ -30,9 +30,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.func import functional_call
 
-from jensen._contracts import Inference, LatentLayer, LogWeights, check_noise
+from jensen._contracts import Inference, LatentLayer, LogWeights, check_noise, check_samples
 from jensen.distributions import DiagonalNormal, StandardNormal
-from jensen.layers import check_observations
+from jensen.layers import check_chain, check_observations
 
 __all__ = ["IWAE"]
 
@@ -101,8 +101,7 @@ class IWAE(nn.Module):
 
     def noise(self, x: Tensor, samples: int = 1) -> Tensor:
         r"""$\epsilon \sim \mathcal{N}(0, I)$ for all layers, `(samples, B, D_1 + ... + D_L)`, for `log_weights`."""
-        if samples < 1:
-            raise ValueError(f"samples is {samples}; draw at least one for each datum")
+        check_samples(samples)
         return torch.randn(samples, x.shape[0], self.width, dtype=self.zero.dtype, device=x.device)
 
     def log_weights(
@@ -224,21 +223,13 @@ class IWAE(nn.Module):
         Raises:
             ValueError: if the data have another shape or lie outside the support, or a decoder has another width.
         """
-        for l in range(1, len(self.sizes)):
-            event = self.decoders[l](self.zero.new_zeros(self.sizes[l])).event_shape
-            if event != (self.sizes[l - 1],):
-                raise ValueError(
-                    f"decoders[{l}] returns events of shape {tuple(event)}; expected ({self.sizes[l - 1]},)"
-                )
+        check_chain(self.decoders, self.zero, sizes=self.sizes)
         check_observations(self.likelihood(self.zero.new_zeros(self.sizes[0])), x)
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """Pixel means at `n` ancestral draws, `(n, pixels)`."""
-        h = self.prior().sample((n,))
-        for decoder in reversed(self.decoders[1:]):
-            h = decoder(h).sample()
-        return self.likelihood(h).mean
+        return self.generate(torch.randn(n, self.width, dtype=self.zero.dtype, device=self.zero.device)).mean
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:

@@ -83,8 +83,7 @@ class VAE(nn.Module):
 
     def noise(self, x: Tensor, samples: int = 1) -> Tensor:
         r"""$\epsilon \sim \mathcal{N}(0, I)$, `(samples, B, latent)`: the argument `noise` of `log_weights`."""
-        if samples < 1:
-            raise ValueError(f"samples is {samples}; draw at least one for each datum")
+        check_samples(samples)
         return torch.randn(samples, x.shape[0], self.zero.shape[0], dtype=self.zero.dtype, device=x.device)
 
     def log_weights(

@@ -8,7 +8,7 @@ from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-__all__ = ["decode", "encode", "read_object"]
+__all__ = ["decode", "encode", "parse_object", "read_object"]
 
 NON_FINITE = ("inf", "-inf", "nan")
 
@@ -56,6 +56,25 @@ def decode(kind: Any, value: object, where: str) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{where} must be {getattr(kind, '__name__', kind)}, got {value!r}")
     return value
+
+
+def parse_object(text: str, form: str) -> dict[str, Any]:
+    """The object that a text holds, without its entry "format".
+
+    Raises:
+        ValueError: if it is no JSON, or no object with `form` as its "format".
+
+    Example:
+        >>> parse_object('{"format": "jensen-run-1", "seed": 0}', "jensen-run-1")
+        {'seed': 0}
+    """
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is no JSON: line {error.lineno}, {error.msg}") from None
+    if not isinstance(content, dict) or content.pop("format", None) != form:
+        raise ValueError(f'it must be an object with "format": "{form}"')
+    return content
 
 
 def read_object(path: Path, form: str, advice: str) -> Mapping[str, Any]:

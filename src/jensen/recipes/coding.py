@@ -23,10 +23,7 @@ from jensen.recipes.running import load_model
 from jensen.recipes.thinning import thinned
 from jensen.training.files import write_atomically
 
-__all__ = ["SUFFIX", "compress_run", "decompress_file", "read_images"]
-
-SUFFIX = ".jbits"
-"""How the names of compressed images end."""
+__all__ = ["compress_run", "decompress_file", "read_images"]
 
 BYTE = 255
 
@@ -49,7 +46,7 @@ def compress_run(
 
     Args:
         run: the run folder.
-        out: the file to write, whole or not at all.
+        out: the file to write, whole or not at all; its folder is made where it is missing.
         images: a `.npy` file or a folder of `.png` files to compress, in place of the run's own; see `read_images`.
         split: which of the run's own images; binarised ones are the one draw that `jensen evaluate` sees.
         limit: so many images only: of the run's own evenly spaced, of others the first.
@@ -66,6 +63,8 @@ def compress_run(
     """
     if samples < 1 or (limit is not None and limit < 1):
         raise ValueError(f"samples and limit must be at least 1, got samples={samples}, limit={limit}")
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder; name the file to write")
     config, model = load_model(run, device=choose_device(device))
     levels = BitsBack(model, pixels=prod(config.shape), bits=bits, lanes=lanes).levels
     if images is None:
@@ -82,7 +81,7 @@ def compress_run(
         content = stream.to_bytes()
         if verify:
             _verify(model, content, pixels, progress)
-    write_atomically(out, content)
+    _write(out, content)
     x = torch.from_numpy(pixels.reshape(len(pixels), -1) / np.float32(levels - 1))
     found = evaluate(cast(Any, model), x, samples=samples, ks=(1,), progress=progress)
     return Weighing(
@@ -107,7 +106,7 @@ def decompress_file(path: Path, run: Path, out: Path, *, device: str = "cpu", pr
     Args:
         path: what `compress_run` wrote.
         run: the run folder that compressed it.
-        out: the file to write, whole or not at all.
+        out: the file to write, whole or not at all; its folder is made where it is missing.
         device: where the networks compute; best where they did when the file was written.
         progress: show a progress bar.
 
@@ -124,7 +123,7 @@ def decompress_file(path: Path, run: Path, out: Path, *, device: str = "cpu", pr
             images = decompress(model, stream, progress=advance)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    write_atomically(out, _as_npy(images))
+    _write(out, _as_npy(images))
     return images
 
 
@@ -141,7 +140,7 @@ def read_images(path: Path, shape: tuple[int, ...], *, levels: int) -> NDArray[n
         ValueError: if there are no such images, or they have another shape or other values.
     """
     found = _read_folder(path) if path.is_dir() else _read_npy(path)
-    if not len(found) or found.shape[1:] not in (shape, (prod(shape),)):
+    if found.shape[1:] not in (shape, (prod(shape),)) or not len(found):
         raise ValueError(f"{path} holds images {found.shape}; this model codes (N, {', '.join(map(str, shape))})")
     return _as_levels(found, levels, str(path)).reshape(len(found), *shape)
 
@@ -149,8 +148,8 @@ def read_images(path: Path, shape: tuple[int, ...], *, levels: int) -> NDArray[n
 def _read_npy(path: Path) -> NDArray[Any]:
     try:
         found: Any = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is no .npy file of numbers: {error}; name one, or a folder of .png files") from None
+    except (ValueError, EOFError):
+        raise ValueError(f"{path} is no .npy file of numbers; name one, or a folder of .png files") from None
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
         raise ValueError(f"{path} holds no array of numbers; name a .npy file of images")
     return cast(NDArray[Any], found)
@@ -181,8 +180,9 @@ def _as_levels(values: NDArray[Any], levels: int, whose: str) -> NDArray[np.uint
             found = f"values from {values.min()} to {values.max()}"
             raise ValueError(f"{whose}: {found}; this model codes whole numbers from 0 to {levels - 1}")
         return values.astype(np.uint8)
-    numbers = np.rint(values.astype(np.float64) * (levels - 1))
-    if not (np.abs(values * (levels - 1) - numbers) < 1e-3).all() or not 0 <= numbers.min() <= numbers.max() < levels:
+    scaled = values.astype(np.float64) * (levels - 1)
+    numbers = np.rint(scaled)
+    if not np.isclose(scaled, numbers, rtol=0, atol=1e-3).all() or not 0 <= numbers.min() <= numbers.max() < levels:
         known = "0 and 1" if levels == 2 else f"0, 1/{levels - 1}, ..., 1"
         raise ValueError(f"{whose}: some grey levels are none of {known}, the only ones that this model codes")
     return numbers.astype(np.uint8)
@@ -202,6 +202,11 @@ def _peers(pixels: NDArray[np.uint8], levels: int, progress: bool) -> tuple[Peer
             found.append(weigh_peer(name, pixels, levels=levels))
             advance(1)
     return tuple(found)
+
+
+def _write(out: Path, content: bytes) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, content)
 
 
 def _as_npy(images: NDArray[Any]) -> bytes:

@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from jensen._names import check_choice
+from jensen.recipes._json import parse_object
 from jensen.recipes.kinds import KINDS, AnyRecipe, kind_of
 
 __all__ = [
     "ANNEALED",
+    "COMPRESSED",
     "CONFIG",
     "ENVIRONMENT",
     "EVALUATION",
     "INFORMATION",
     "METRICS",
     "REPORT",
+    "SHIPPED",
     "Config",
     "check_new",
     "config_of",
@@ -27,7 +30,7 @@ __all__ = [
 
 CONFIG, ENVIRONMENT, METRICS = "config.json", "environment.json", "metrics.jsonl"
 EVALUATION, INFORMATION, REPORT = "evaluation.json", "information.json", "report.html"
-ANNEALED = "annealed.json"
+ANNEALED, COMPRESSED, SHIPPED = "annealed.json", "images.jbits", "shipped"
 FORMAT = "jensen-run-1"
 ARTICLES = {"autoencoder": "an", "network": "a", "factors": "separate"}
 
@@ -85,12 +88,7 @@ class Config(Generic[R]):
             >>> Config.from_json(config.to_json()) == config
             True
         """
-        try:
-            content = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"it is no JSON: line {error.lineno}, {error.msg}") from None
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError(f'it must be an object with "format": "{FORMAT}"')
+        content = parse_object(text, FORMAT)
         kind = content.get("kind", "autoencoder")
         check_choice("kind", kind, KINDS)
         return Config(
@@ -121,8 +119,9 @@ def read_config(run: Path) -> Config[Any]:
     if not path.is_file():
         raise ValueError(f"{run} is no run folder: it holds no {CONFIG}; name the folder that `jensen fit` made")
     text = path.read_text(encoding="utf-8")
-    if '"jensen-study-' in text:
-        raise ValueError(f"{run} is the folder of a study; `jensen run STUDY --out {run}` goes on with it")
+    for kind, command in {"study": "run STUDY", "evidence": "evidence NAME"}.items():
+        if f'"jensen-{kind}-' in text:
+            raise ValueError(f"{run} is the folder of a {kind}; `jensen {command} --out {run}` goes on with it")
     try:
         return Config.from_json(text)
     except ValueError as error:
@@ -162,7 +161,8 @@ def check_new(run: Path, *, overwrite: bool) -> None:
     """Refuse to write a run over another one, or over anything that is no run at all.
 
     Raises:
-        ValueError: if `run` is a file, a folder with other things, or a run that began while `overwrite` is false.
+        ValueError: if `run` is a file, a folder with other things or of a study, or a run that began while `overwrite`
+            is false.
     """
     if not run.exists():
         return
@@ -172,6 +172,9 @@ def check_new(run: Path, *, overwrite: bool) -> None:
         return
     if not (run / CONFIG).is_file():
         raise ValueError(f"{run} holds something that is no run; choose another folder with --out")
+    text = (run / CONFIG).read_text(encoding="utf-8", errors="replace")
+    if '"jensen-' in text and '"jensen-run-' not in text:
+        raise ValueError(f"{run} is the folder of a study or of an evidence; choose another folder with --out")
     if not overwrite and any((run / "checkpoints").glob("*.safetensors")):
         advice = f"`jensen resume {run}` goes on with it, --overwrite replaces it, --out makes another"
         raise ValueError(f"{run} already holds a run; {advice}")

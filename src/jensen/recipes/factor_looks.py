@@ -13,7 +13,7 @@ from jensen.recipes.config import Config
 from jensen.recipes.factor_build import make_data
 from jensen.recipes.network_measuring import seeded
 
-__all__ = ["drawn", "interpolated", "swapped"]
+__all__ = ["drawn", "interpolated", "sampled", "swapped"]
 
 ROWS, STEPS = 10, 9
 
@@ -60,6 +60,25 @@ def drawn(config: Config[Any], model: DisentanglingAutoencoder, *, seed: int = 0
     with seeded(seed):
         z = model.prior().sample((2 * ROWS,))
     return _images(_every(model, z, s).transpose(0, 1), config.shape)
+
+
+@torch.no_grad()
+def sampled(
+    config: Config[Any], model: DisentanglingAutoencoder, *, n: int, seed: int = 0
+) -> tuple[NDArray[np.float32], Tensor]:
+    """Samples of the model, `(n, height, width)`, of every class in turn, and their classes, long `(n,)`.
+
+    Each has a z from the prior and the s of a test image that is drawn from those of its class.
+    """
+    data = make_data(config.recipe).test
+    known = torch.unique(data.targets)
+    classes = known[torch.arange(n) % len(known)]
+    members = {label: (data.targets == label).nonzero()[:, 0] for label in known.tolist()}
+    with seeded(seed):
+        drawn_from = [members[label][torch.randint(len(members[label]), ())] for label in classes.tolist()]
+        z = model.prior().sample((n,))
+    s, _ = model.encode(data.inputs[torch.stack(drawn_from)].to(model.zero))
+    return _images(model.decode(z, s), config.shape), classes
 
 
 def _one_of_each(data: Pairs) -> Tensor:

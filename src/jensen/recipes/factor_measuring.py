@@ -45,7 +45,7 @@ def measure(
 
     Args:
         run: the run folder.
-        samples: accepted for the command line's sake; one draw and the mean of z are looked at.
+        samples: None: one draw of z is looked at, and its mean.
         limit: so many test images only, evenly spaced.
         batch_size: images held at once,
         chunk: times this number.
@@ -54,10 +54,12 @@ def measure(
         progress: accepted for the command line's sake; an evaluation is short.
 
     Raises:
-        ValueError: if the run cannot be loaded, a number is below one, or the test images are fewer than two.
+        ValueError: if the run cannot be loaded, `samples` are asked for, or a number is below one.
     """
     started = time.perf_counter()
-    if min(batch_size, chunk, 2 if limit is None else limit) < 1:
+    if samples is not None:
+        raise ValueError(f"separated factors are measured at one draw of z and at its mean, got samples={samples}")
+    if min(batch_size, chunk, 1 if limit is None else limit) < 1:
         raise ValueError(
             f"limit, batch_size and chunk must be at least 1, got limit={limit}, batch_size={batch_size}, chunk={chunk}"
         )

@@ -123,6 +123,9 @@ class FactorRecipe:
         published: numbers from the literature.
         measured: our numbers.
 
+    Raises:
+        ValueError: if a run would have no thread.
+
     Example:
         >>> from jensen import recipes
         >>> recipes.get("factors-digits").model.unspecified
@@ -145,6 +148,11 @@ class FactorRecipe:
     differs: tuple[str, ...] = ()
     published: tuple[Published, ...] = ()
     measured: tuple[Measured, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a run without a thread."""
+        if self.threads is not None:
+            check_at_least_one("threads", self.threads)
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as plain lists, dicts, numbers and strings."""

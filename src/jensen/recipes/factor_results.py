@@ -2,9 +2,8 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
-from jensen.recipes._json import decode, encode
+from jensen.recipes._json import decode, encode, parse_object
 from jensen.recipes.network_results import Quantity
 
 __all__ = ["FactorEvaluation"]
@@ -59,11 +58,5 @@ class FactorEvaluation:
         Raises:
             ValueError: if `text` is anything else, naming the entry at fault.
         """
-        try:
-            content: Any = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"it is no JSON: line {error.lineno}, {error.msg}") from None
-        if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-            raise ValueError(f'it must be an object with "format": "{FORMAT}"')
-        found: FactorEvaluation = decode(FactorEvaluation, content, "evaluation")
+        found: FactorEvaluation = decode(FactorEvaluation, parse_object(text, FORMAT), "evaluation")
         return found

@@ -5,14 +5,25 @@ from collections.abc import Iterable
 from jensen.recipes.recipe import Measured
 
 __all__ = [
+    "CONV_DIGITS",
     "CONV_DIGITS_LEVELS",
+    "CONV_IWAE_MNIST",
+    "DRAW_DIGITS",
+    "DRAW_DIGITS_ATTENTION",
     "DRAW_SMALL",
+    "DRAW_SMALL_ATTENTION",
     "DRAW_SMALL_T1",
     "DRAW_SMALL_VAE",
     "FACTORS_DIGITS",
     "FACTORS_DIGITS_LOOSE",
     "FACTORS_MNIST",
     "FACTORS_MNIST_LOOSE",
+    "FLOW_DIGITS",
+    "GECO_DIGITS",
+    "GECO_MNIST",
+    "LADDER_DIGITS",
+    "LADDER_DIGITS_FREE_BITS",
+    "LADDER_MNIST",
     "RATES_DIGITS",
     "RATES_MNIST",
 ]
@@ -23,10 +34,12 @@ BINARIZED = "10,000 test images of binarised MNIST"
 Row = tuple[str, float, float] | tuple[str, float, float, str]
 
 
-def _rows(data: str, budget: str, rows: Iterable[Row], *, seed: int = 0) -> tuple[Measured, ...]:
+def _rows(
+    data: str, budget: str, rows: Iterable[Row], *, seed: int = 0, date: str = "2026-11-21"
+) -> tuple[Measured, ...]:
     """What, value and standard error of each, and its unit where it is not nats."""
     return tuple(
-        Measured(what, value, error, data, budget, HARDWARE, seed, "2026-11-21", unit=unit[0] if unit else "nats")
+        Measured(what, value, error, data, budget, HARDWARE, seed, date, unit=unit[0] if unit else "nats")
         for what, value, error, *unit in rows
     )
 
@@ -36,6 +49,12 @@ DRAW_SMALL = _rows(
     "45 epochs, 25 min of CPU time",
     [("ELBO", -93.29, 0.26), ("IWAE, k = 20", -89.52, 0.25)],
 )
+DRAW_SMALL_ATTENTION = _rows(
+    f"{BINARIZED}, 20 draws each",
+    "45 epochs, 28 min of CPU time",
+    [("ELBO", -88.28, 0.24), ("IWAE, k = 20", -85.41, 0.23)],
+    date="2026-11-22",
+)
 DRAW_SMALL_T1 = _rows(
     f"{BINARIZED}, 50 draws each",
     "45 epochs, 5 min of CPU time",
@@ -44,15 +63,60 @@ DRAW_SMALL_T1 = _rows(
 DRAW_SMALL_VAE = (
     *_rows(
         f"{BINARIZED}, 50 draws each",
-        "150 epochs, 7 min of CPU time",
-        [("ELBO", -95.82, 0.26), ("IWAE, k = 50", -91.88, 0.25)],
+        "480 epochs, 25 min of CPU time",
+        [("ELBO", -94.37, 0.26), ("IWAE, k = 50", -90.25, 0.24)],
+        date="2026-11-22",
     ),
+    *_rows(f"{BINARIZED}, 50 draws each", "150 epochs, 7 min of CPU time", [("ELBO, 150 epochs", -95.82, 0.26)]),
     *_rows(f"{BINARIZED}, 50 draws each", "45 epochs, 2 min of CPU time", [("ELBO, 45 epochs", -99.13, 0.26)]),
+)
+TEST_DIGITS = "300 test digits, 500 draws each"
+
+
+def _digits_of(budget: str, elbo: tuple[float, float], iwae: tuple[float, float]) -> tuple[Measured, ...]:
+    """Both bounds on the test digits."""
+    return _rows(TEST_DIGITS, budget, [("ELBO", *elbo), ("IWAE, k = 500", *iwae)], date="2026-11-22")
+
+
+def _rates(data: str, budget: str, rows: Iterable[tuple[str, float, float]], *, date: str) -> tuple[Measured, ...]:
+    """Rates in nats; squared errors, shares of the tolerance and multipliers have no unit."""
+    return _rows(data, budget, [(*row, "nats" if row[0].endswith("rate") else "") for row in rows], date=date)
+
+
+CONV_DIGITS = _digits_of("80 epochs, half a minute of CPU time", (-23.24, 0.23), (-22.91, 0.22))
+FLOW_DIGITS = _digits_of("80 epochs, half a minute of CPU time", (-23.11, 0.22), (-22.73, 0.22))
+LADDER_DIGITS = _digits_of("200 epochs, half a minute of CPU time", (-22.96, 0.23), (-22.54, 0.22))
+LADDER_DIGITS_FREE_BITS = _digits_of("200 epochs, half a minute of CPU time", (-23.77, 0.22), (-22.54, 0.22))
+DRAW_DIGITS = _digits_of("100 epochs, 40 s of CPU time", (-23.03, 0.23), (-22.70, 0.23))
+DRAW_DIGITS_ATTENTION = _digits_of("100 epochs, 2 min of CPU time", (-24.25, 0.22), (-23.85, 0.22))
+GECO_DIGITS = _rates(
+    "training digits, moving averages",
+    "100 epochs, 10 s of CPU time",
+    [("rate", 5.240, 0), ("violation", -0.0015, 0), ("lambda", 4.185, 0)],
+    date="2026-11-22",
+)
+GECO_MNIST = _rates(
+    "MNIST training images, moving averages",
+    "20 epochs, 76 s of CPU time",
+    [("rate", 14.03, 0), ("violation", -0.0020, 0), ("lambda", 1.262, 0)],
+    date="2026-11-22",
+)
+CONV_IWAE_MNIST = _rows(
+    "2,000 MNIST test images, evenly spaced, 500 draws each",
+    "10 epochs, 15 min of CPU time",
+    [("ELBO", -94.71, 0.52), ("IWAE, k = 5", -89.93, 0.51), ("IWAE, k = 500", -86.45, 0.49)],
+    date="2026-11-22",
 )
 CONV_DIGITS_LEVELS = _rows(
     "300 test digits of 17 levels, 500 draws each",
     "80 epochs, half a minute of CPU time",
     [("ELBO", -86.66, 0.74), ("IWAE, k = 500", -84.30, 0.74)],
+)
+LADDER_MNIST = _rows(
+    "2,000 MNIST test images, evenly spaced, 500 draws each",
+    "40 epochs, 7 min of CPU time",
+    [("ELBO", -90.85, 0.56), ("IWAE, k = 500", -87.01, 0.53)],
+    date="2026-11-22",
 )
 FACTOR_ROWS = (
     "label error from s, mlp probe",
@@ -106,7 +170,7 @@ FACTORS_MNIST_LOOSE = _rows(
         ("squared error, z = 0 over own codes", 11.73, 0.07, ""),
     ],
 )
-RATES_MNIST_ROWS: tuple[Row, ...] = (
+RATES_MNIST_ROWS: tuple[tuple[str, float, float], ...] = (
     ("GECO, 200-200-20, kappa = 5: rate", 6.861, 0),
     ("GECO, 200-200-20, kappa = 5: distortion", 24.97, 0),
     ("GECO, 200-200-20, kappa = 5: violation", -0.003071, 0),
@@ -144,43 +208,47 @@ RATES_MNIST_ROWS: tuple[Row, ...] = (
     ("at 1/lambda, 300-16, kappa = 3.5: rate", 23.87, 0),
     ("at 1/lambda, 300-16, kappa = 3.5: distortion", 12.64, 0),
 )
-RATES_MNIST = _rows("MNIST training images", "15 epochs each, 16 min of CPU time for all", RATES_MNIST_ROWS)
-RATES_DIGITS_ROWS: tuple[Row, ...] = (
-    ("GECO, 64-8, kappa = 1.6: rate", 3.014, 0.0088),
-    ("GECO, 64-8, kappa = 1.6: distortion", 2.568, 0.0018),
-    ("GECO, 64-8, kappa = 1.6: violation", -0.002113, 0.00042),
-    ("GECO, 64-8, kappa = 1.6: lambda", 2.579, 0.0023),
-    ("at 1/lambda, 64-8, kappa = 1.6: rate", 2.841, 0.032),
-    ("at 1/lambda, 64-8, kappa = 1.6: distortion", 2.597, 0.00038),
-    ("GECO, 64-8, kappa = 1.3: rate", 6.08, 0.013),
-    ("GECO, 64-8, kappa = 1.3: distortion", 1.685, 0.0027),
-    ("GECO, 64-8, kappa = 1.3: violation", -0.001544, 0.00046),
-    ("GECO, 64-8, kappa = 1.3: lambda", 5.495, 0.08),
-    ("at 1/lambda, 64-8, kappa = 1.3: rate", 5.799, 0.0025),
-    ("at 1/lambda, 64-8, kappa = 1.3: distortion", 1.751, 0.006),
-    ("GECO, 64-8, kappa = 1: rate", 11.93, 0.088),
-    ("GECO, 64-8, kappa = 1: distortion", 0.9995, 0.0018),
-    ("GECO, 64-8, kappa = 1: violation", -1.643e-05, 9.9e-05),
-    ("GECO, 64-8, kappa = 1: lambda", 18.25, 0.33),
-    ("at 1/lambda, 64-8, kappa = 1: rate", 11.19, 0.03),
-    ("at 1/lambda, 64-8, kappa = 1: distortion", 1.111, 0.0055),
-    ("GECO, 100-50-16, kappa = 1.6: rate", 2.62, 0.0028),
-    ("GECO, 100-50-16, kappa = 1.6: distortion", 2.548, 0.0067),
-    ("GECO, 100-50-16, kappa = 1.6: violation", -0.006222, 0.0054),
-    ("GECO, 100-50-16, kappa = 1.6: lambda", 2.019, 0.034),
-    ("at 1/lambda, 100-50-16, kappa = 1.6: rate", 2.378, 0.079),
-    ("at 1/lambda, 100-50-16, kappa = 1.6: distortion", 2.642, 0.051),
-    ("GECO, 100-50-16, kappa = 1.3: rate", 5.272, 0.016),
-    ("GECO, 100-50-16, kappa = 1.3: distortion", 1.683, 0.0011),
-    ("GECO, 100-50-16, kappa = 1.3: violation", -0.0009065, 0.0022),
-    ("GECO, 100-50-16, kappa = 1.3: lambda", 4.177, 0.046),
-    ("at 1/lambda, 100-50-16, kappa = 1.3: rate", 4.754, 0.022),
-    ("at 1/lambda, 100-50-16, kappa = 1.3: distortion", 1.768, 0.0019),
-    ("GECO, 100-50-16, kappa = 1: rate", 9.929, 0.083),
-    ("GECO, 100-50-16, kappa = 1: distortion", 1.002, 0.0025),
-    ("GECO, 100-50-16, kappa = 1: violation", -0.000277, 0.0026),
-    ("GECO, 100-50-16, kappa = 1: lambda", 10.24, 0.019),
-    ("at 1/lambda, 100-50-16, kappa = 1: rate", 9.171, 0.1),
-    ("at 1/lambda, 100-50-16, kappa = 1: distortion", 1.056, 0.0085),
+RATES_MNIST = _rates(
+    "MNIST training images", "15 epochs each, 16 min of CPU time for all", RATES_MNIST_ROWS, date="2026-11-21"
 )
-RATES_DIGITS = _rows("training digits, two runs", "100 epochs each, 4 min of CPU time for all", RATES_DIGITS_ROWS)
+RATES_DIGITS_ROWS: tuple[tuple[str, float, float], ...] = (
+    ("GECO, 64-8, kappa = 1.6: rate", 2.506, 0.037),
+    ("GECO, 64-8, kappa = 1.6: distortion", 2.549, 0.017),
+    ("GECO, 64-8, kappa = 1.6: violation", -0.0009378, 0.00066),
+    ("GECO, 64-8, kappa = 1.6: lambda", 1.867, 0.0081),
+    ("at 1/lambda, 64-8, kappa = 1.6: rate", 2.508, 0.044),
+    ("at 1/lambda, 64-8, kappa = 1.6: distortion", 2.511, 0.031),
+    ("GECO, 64-8, kappa = 1.3: rate", 4.932, 0.017),
+    ("GECO, 64-8, kappa = 1.3: distortion", 1.679, 0.0028),
+    ("GECO, 64-8, kappa = 1.3: violation", -0.0002477, 0.00017),
+    ("GECO, 64-8, kappa = 1.3: lambda", 3.966, 0.032),
+    ("at 1/lambda, 64-8, kappa = 1.3: rate", 4.844, 0.048),
+    ("at 1/lambda, 64-8, kappa = 1.3: distortion", 1.69, 0.015),
+    ("GECO, 64-8, kappa = 1: rate", 9.422, 0.012),
+    ("GECO, 64-8, kappa = 1: distortion", 0.9953, 0.0043),
+    ("GECO, 64-8, kappa = 1: violation", 0.001639, 0.00081),
+    ("GECO, 64-8, kappa = 1: lambda", 10.68, 0.089),
+    ("at 1/lambda, 64-8, kappa = 1: rate", 9.247, 0.049),
+    ("at 1/lambda, 64-8, kappa = 1: distortion", 1.008, 0.015),
+    ("GECO, 100-50-16, kappa = 1.6: rate", 2.327, 0.034),
+    ("GECO, 100-50-16, kappa = 1.6: distortion", 2.561, 0.031),
+    ("GECO, 100-50-16, kappa = 1.6: violation", 0.0009203, 0.0016),
+    ("GECO, 100-50-16, kappa = 1.6: lambda", 1.632, 0.015),
+    ("at 1/lambda, 100-50-16, kappa = 1.6: rate", 2.267, 0.027),
+    ("at 1/lambda, 100-50-16, kappa = 1.6: distortion", 2.606, 0.00027),
+    ("GECO, 100-50-16, kappa = 1.3: rate", 4.393, 0.042),
+    ("GECO, 100-50-16, kappa = 1.3: distortion", 1.678, 0.00083),
+    ("GECO, 100-50-16, kappa = 1.3: violation", 0.001528, 0.0018),
+    ("GECO, 100-50-16, kappa = 1.3: lambda", 3.183, 0.069),
+    ("at 1/lambda, 100-50-16, kappa = 1.3: rate", 4.313, 0.047),
+    ("at 1/lambda, 100-50-16, kappa = 1.3: distortion", 1.683, 0.007),
+    ("GECO, 100-50-16, kappa = 1: rate", 8.176, 0.042),
+    ("GECO, 100-50-16, kappa = 1: distortion", 0.9991, 0.016),
+    ("GECO, 100-50-16, kappa = 1: violation", -0.00205, 0.00045),
+    ("GECO, 100-50-16, kappa = 1: lambda", 7.751, 0.087),
+    ("at 1/lambda, 100-50-16, kappa = 1: rate", 7.974, 0.062),
+    ("at 1/lambda, 100-50-16, kappa = 1: distortion", 1.011, 0.011),
+)
+RATES_DIGITS = _rates(
+    "training digits, two runs", "400 epochs each, 9 min of CPU time for all", RATES_DIGITS_ROWS, date="2026-11-22"
+)

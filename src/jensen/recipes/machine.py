@@ -16,12 +16,14 @@ import torch
 import jensen
 from jensen.recipes.config import (
     ANNEALED,
+    COMPRESSED,
     CONFIG,
     ENVIRONMENT,
     EVALUATION,
     INFORMATION,
     METRICS,
     REPORT,
+    SHIPPED,
     Config,
     check_new,
 )
@@ -32,16 +34,16 @@ PACKAGES = ("jensen", "torch", "numpy", "lightning-fabric", "safetensors", "scik
 
 
 def make_folder(run: Path, config: Config[Any], *, overwrite: bool = False) -> None:
-    """Make the run folder and write down what will happen in it and where.
+    """Make the run folder, forget what an earlier run left there, and write down what will happen in it and where.
 
     Raises:
         ValueError: if something is there already and `overwrite` is false, or it is no run.
         OSError: if it cannot be written.
     """
     check_new(run, overwrite=overwrite)
-    for folder in ("checkpoints", "figures", "tensorboard"):
+    for folder in ("checkpoints", "figures", "tensorboard", SHIPPED):
         shutil.rmtree(run / folder, ignore_errors=True)
-    for name in (METRICS, ANNEALED, EVALUATION, INFORMATION, REPORT):
+    for name in (METRICS, ANNEALED, COMPRESSED, EVALUATION, INFORMATION, REPORT):
         (run / name).unlink(missing_ok=True)
     run.mkdir(parents=True, exist_ok=True)
     (run / CONFIG).write_text(config.to_json(), encoding="utf-8")

@@ -19,6 +19,7 @@ from jensen.layers.shrinking import (
     shrink,
 )
 from jensen.layers.shrinking.cost import file_bytes
+from jensen.recipes.config import SHIPPED
 from jensen.recipes.network_build import make_data
 from jensen.recipes.network_pruning import compress
 from jensen.recipes.network_recipe import NetworkRecipe
@@ -26,7 +27,6 @@ from jensen.recipes.network_running import load_model
 
 __all__ = ["Shipped", "export", "shipped_network"]
 
-FOLDER = "shipped"
 FILE, ONNX, ABOUT = "network.safetensors", "network.onnx", "about.json"
 
 
@@ -68,7 +68,7 @@ def export(run: Path, *, out: Path | None = None, rounded: bool = False, prune: 
     data = make_data(config.recipe)
     network = cast(nn.Module, model.network)
     full, small = shipped_network(config.recipe, network, train=data.train, rounded=rounded, prune=prune)
-    folder = run / FOLDER if out is None else out
+    folder = run / SHIPPED if out is None else out
     folder.mkdir(parents=True, exist_ok=True)
     with torch.no_grad():
         difference = float((full(data.test.inputs) - small(data.test.inputs)).abs().max())

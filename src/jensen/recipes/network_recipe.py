@@ -274,6 +274,11 @@ class NetworkOptimizer:
             epochs = f"flat={self.flat:g}, kl_start={self.kl_start:g}, kl_end={self.kl_end:g}"
             raise ValueError(f"epochs must not be negative, and kl_start not after kl_end, got {epochs}")
 
+    @property
+    def course(self) -> str:
+        """The schedule of the learning rate, in words."""
+        return f"{self.schedule} schedule"
+
 
 @dataclass(frozen=True)
 class NetworkRecipe:

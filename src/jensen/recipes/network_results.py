@@ -3,9 +3,9 @@
 import json
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from jensen.recipes._json import decode, encode
+from jensen.recipes._json import decode, encode, parse_object
 
 __all__ = ["Curve", "Findings", "LayerRow", "NetworkEvaluation", "Quantity"]
 
@@ -153,11 +153,5 @@ class NetworkEvaluation:
         Raises:
             ValueError: if `text` is anything else, naming the entry at fault.
         """
-        try:
-            content: Any = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"it is no JSON: line {error.lineno}, {error.msg}") from None
-        if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-            raise ValueError(f'it must be an object with "format": "{FORMAT}"')
-        found: NetworkEvaluation = decode(NetworkEvaluation, content, "evaluation")
+        found: NetworkEvaluation = decode(NetworkEvaluation, parse_object(text, FORMAT), "evaluation")
         return found

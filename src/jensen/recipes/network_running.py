@@ -6,29 +6,20 @@ import torch
 from torch import nn
 
 from jensen.recipes.config import Config, config_of
-from jensen.recipes.machine import choose_device, make_folder, threads
+from jensen.recipes.fitting import fit_into, load_trained
+from jensen.recipes.machine import threads
 from jensen.recipes.network_build import NetworkExperiment, make_model, make_objective
 from jensen.recipes.network_recipe import NetworkRecipe
 from jensen.recipes.network_schedules import make_kl_weight, make_learning_rate
-from jensen.training import Adam, History, fit, load_weights
+from jensen.training import History
 
-__all__ = ["ASCENDS", "begin", "check_method", "load_model", "train"]
+__all__ = ["ASCENDS", "check_method", "load_model", "train"]
 
 ASCENDS = ("bound", "nats per datum")
 """What training raises, and what that is counted in."""
 
-CHECKPOINTS, VALIDATIONS, CHECKPOINT_SECONDS = 100, 100, 60.0
-"""A run is put away and validated so many times, and put away at least once in so many seconds."""
-
-
-def begin(run: Path, config: Config[NetworkRecipe], *, overwrite: bool = False) -> None:
-    """Make the run folder and write down what will happen in it and where.
-
-    Raises:
-        ValueError: if something is there already and `overwrite` is false, or it is no run.
-        OSError: if it cannot be written.
-    """
-    make_folder(run, config, overwrite=overwrite)
+CHECKPOINTS = 100
+"""A run is put away and validated so many times."""
 
 
 def check_method(config: Config[NetworkRecipe], experiment: NetworkExperiment) -> None:
@@ -52,53 +43,29 @@ def train(
     device: str = "auto",
     progress: bool = True,
 ) -> History:
-    """Train into a run folder that `begin` made, or go on where its newest checkpoint stands.
+    """Train into a run folder that `make_folder` made, or go on where its newest checkpoint stands.
 
     Raises:
         ValueError: if the device is not there, the data do not fit the likelihood, or the checkpoint is damaged.
         KeyboardInterrupt: after Ctrl-C, with a checkpoint to go on from.
     """
-    with threads(config.recipe.threads):
-        return _fit(run, config, experiment, resume=resume, device=device, progress=progress)
-
-
-def _fit(
-    run: Path,
-    config: Config[NetworkRecipe],
-    experiment: NetworkExperiment,
-    *,
-    resume: bool,
-    device: str,
-    progress: bool,
-) -> History:
-    recipe, budget, optimizer = config.recipe, config.recipe.budget, config.recipe.optimizer
-    data = experiment.data
-    kl_weight = make_kl_weight(optimizer, batches=-(-len(data.train) // budget.batch_size))
-    return fit(
+    recipe, budget, data = config.recipe, config.recipe.budget, experiment.data
+    kl_weight = make_kl_weight(recipe.optimizer, batches=-(-len(data.train) // budget.batch_size))
+    rarely = max(1, budget.epochs // CHECKPOINTS)
+    return fit_into(
+        run,
+        config,
         experiment.model,
-        make_objective(recipe, data=len(data.train)),
-        data.train,
-        epochs=budget.epochs,
-        batch_size=budget.batch_size,
-        learning_rate=make_learning_rate(optimizer, epochs=budget.epochs),
-        kl_weight=kl_weight if recipe.weights.random else 1.0,
-        optimizer=Adam(betas=optimizer.betas, eps=optimizer.eps, weight_decay=_decay(recipe, len(data.train))),
-        clip_norm=optimizer.clip_norm,
-        ema=optimizer.ema,
+        objective=make_objective(recipe, data=len(data.train)),
+        data=data.train,
         validation=data.validation,
-        validate_every=max(1, budget.epochs // VALIDATIONS),
-        seed=config.seed,
-        precision=recipe.precision,
-        accelerator=choose_device(device),
-        devices=config.devices,
-        num_nodes=config.nodes,
-        strategy="ddp" if config.devices * config.nodes > 1 else "auto",
-        compile=recipe.compile,
-        out=run,
+        learning_rate=make_learning_rate(recipe.optimizer, epochs=budget.epochs),
+        kl_weight=kl_weight if recipe.weights.random else 1.0,
+        weight_decay=_decay(recipe, len(data.train)),
+        validate_every=rarely,
+        checkpoint_every=rarely,
         resume=resume,
-        checkpoint_every=max(1, budget.epochs // CHECKPOINTS),
-        checkpoint_seconds=CHECKPOINT_SECONDS,
-        tensorboard=config.tensorboard,
+        device=device,
         progress=progress,
     )
 
@@ -117,5 +84,4 @@ def load_model(run: Path, *, device: str = "cpu") -> tuple[Config[NetworkRecipe]
     """
     config = config_of(run, NetworkRecipe)
     model = make_model(config.recipe, config.shape)
-    load_weights(model, run, averaged=config.recipe.optimizer.ema is not None)
-    return config, model.to(choose_device(device)).eval()
+    return config, load_trained(model, run, config, device=device)

@@ -2,6 +2,6 @@
 
 from jensen.recipes.network_build import build
 from jensen.recipes.network_measuring import load_evaluation, measure
-from jensen.recipes.network_running import ASCENDS, begin, check_method, load_model, train
+from jensen.recipes.network_running import ASCENDS, check_method, load_model, train
 
-__all__ = ["ASCENDS", "begin", "build", "check_method", "load_evaluation", "load_model", "measure", "train"]
+__all__ = ["ASCENDS", "build", "check_method", "load_evaluation", "load_model", "measure", "train"]

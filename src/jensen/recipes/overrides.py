@@ -34,7 +34,8 @@ BOUND = {
     **{name: ("objective", "constraint", name) for name in ("kappa", "alpha", "rate", "initial", "warm_start")},
     "flow": ("model", "flow", "name"),
     "transforms": ("model", "flow", "transforms"),
-    **{name: ("optimizer", name) for name in ("schedule", "kl_warmup", "clip_norm", "ema")},
+    "binarization": ("data", "binarization"),
+    **{name: ("optimizer", name) for name in ("schedule", "floor", "kl_warmup", "clip_norm", "ema")},
 }
 """What `options` of an autoencoder change besides the sizes of its model, and where in the recipe that entry stands."""
 
@@ -72,7 +73,7 @@ OPTIONS = {
 FACTORS = {
     **{name: ("model", name) for name in ("kind", "hidden", "discriminator", "specified", "unspecified")},
     **{name: ("losses", name) for name in ("reconstruction", "swap", "kl", "transfer", "sample", "real")},
-    **{name: ("optimizer", name) for name in ("schedule", "clip_norm", "ema")},
+    **{name: ("optimizer", name) for name in ("schedule", "floor", "clip_norm", "ema")},
 }
 """What `options` of a recipe that separates factors change, and where in the recipe that entry stands."""
 

@@ -89,6 +89,10 @@ class Optimizer:
         kl_warmup: epochs in which the weight of the KL terms rises from 0 to 1; 0 for none.
         clip_norm: largest gradient norm, or none.
         ema: decay of the averaged weights, or none.
+        floor: the part of the learning rate at which a cosine ends; 0 for the others, which have no end.
+
+    Raises:
+        ValueError: if the learning rate is not positive, or the floor is no part of it or goes to no cosine.
     """
 
     learning_rate: float = 1e-3
@@ -98,11 +102,22 @@ class Optimizer:
     kl_warmup: float = 0.0
     clip_norm: float | None = None
     ema: float | None = None
+    floor: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a step that goes nowhere or up."""
+        """Refuse a step that goes nowhere or up, and a floor that goes to nobody."""
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate must be a positive number, got {self.learning_rate}")
+        if not 0 <= self.floor <= 1:
+            raise ValueError(f"floor is a part of the learning rate, between 0 and 1, got {self.floor:g}")
+        if self.floor and self.schedule != "cosine":
+            pair = f"schedule {self.schedule!r} with floor {self.floor:g}"
+            raise ValueError(f"{pair}; a floor above 0 is for 'cosine' and only for it")
+
+    @property
+    def course(self) -> str:
+        """The schedule, and where it ends, in words."""
+        return f"{self.schedule} schedule" + (f" down to {self.floor:g} of it" if self.floor else "")
 
 
 @dataclass(frozen=True)
@@ -190,6 +205,9 @@ class Recipe:
         if self.model.discrete != (self.objective.name == "estimated"):
             pair = f"objective {self.objective.name!r} for a {self.model.kind}"
             raise ValueError(f"{self.name}: {pair}; models with discrete units take 'estimated', the others do not")
+        if self.objective.name == "geco" and self.optimizer.kl_warmup:
+            pair = f"objective 'geco' with kl_warmup {self.optimizer.kl_warmup:g}"
+            raise ValueError(f"{self.name}: {pair}; it finds the weight of its KL itself, so let kl_warmup be 0")
         if self.threads is not None:
             check_at_least_one("threads", self.threads)
 

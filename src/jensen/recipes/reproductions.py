@@ -123,8 +123,8 @@ def _network_numbers(recipe: NetworkRecipe) -> str:
     kl = f"; KL weights {optimizer.kl_weights}{rise}" if recipe.weights.random else ""
     return (
         f"Network {recipe.network}, {recipe.network.activation}, {targets}; {recipe.weights}; data `{data.name}`, "
-        f"split `{data.split}`{scale}{kl}; Adam, learning rate {optimizer.learning_rate:g}, {optimizer.schedule} "
-        f"schedule; batch {budget.batch_size}, {budget.epochs:,} epochs; {budget.evaluation_samples} draws of the "
+        f"split `{data.split}`{scale}{kl}; Adam, learning rate {optimizer.learning_rate:g}, {optimizer.course}; "
+        f"batch {budget.batch_size}, {budget.epochs:,} epochs; {budget.evaluation_samples} draws of the "
         "weights at test."
     )
 
@@ -133,7 +133,7 @@ def _factor_numbers(recipe: FactorRecipe) -> str:
     data, optimizer, budget = recipe.data, recipe.optimizer, recipe.budget
     return (
         f"Networks {recipe.model}; weights of the losses: {recipe.losses}; data `{data.name}`, split `{data.split}`, "
-        f"left grey; Adam, learning rate {optimizer.learning_rate:g}, {optimizer.schedule} schedule; batch "
+        f"left grey; Adam, learning rate {optimizer.learning_rate:g}, {optimizer.course}; batch "
         f"{budget.batch_size}, {budget.epochs:,} epochs."
     )
 
@@ -143,7 +143,7 @@ def _model_numbers(recipe: Recipe) -> str:
     return (
         f"Model `{sizes.kind}` {sizes}, {sizes.likelihood.replace('_', ' ')} pixels; data `{data.name}`, "
         f"split `{data.split}`, {data.pixels}; objective `{recipe.objective}` with {_draws(recipe.objective.samples)}; "
-        f"Adam, learning rate {optimizer.learning_rate:g}, {optimizer.schedule} schedule; batch {budget.batch_size}, "
+        f"Adam, learning rate {optimizer.learning_rate:g}, {optimizer.course}; batch {budget.batch_size}, "
         f"{budget.epochs:,} epochs."
     )
 

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from jensen.evaluation import Evaluation, LatentInformation, evaluate, has_one_code, latent_information
 from jensen.recipes.build import Experiment, build, make_model
 from jensen.recipes.config import EVALUATION, INFORMATION, Config, config_of, read_evaluation
-from jensen.recipes.machine import choose_device, make_folder, threads
+from jensen.recipes.fitting import fit_into, load_trained
+from jensen.recipes.machine import choose_device, threads
 from jensen.recipes.objectives import Constraint, Objective
 from jensen.recipes.recipe import Optimizer, Recipe
 from jensen.recipes.thinning import thinned
 from jensen.training import (
-    Adam,
     BalancedKL,
     Burda,
     Constant,
@@ -29,14 +29,11 @@ from jensen.training import (
     Linear,
     Resampled,
     Variational,
-    fit,
-    load_weights,
 )
 from jensen.training.constraints import CONSTRAINTS
 
 __all__ = [
     "ASCENDS",
-    "begin",
     "build",
     "check_method",
     "load_evaluation",
@@ -62,8 +59,8 @@ OBJECTIVES: dict[str, Callable[[Objective], Any]] = {
 ASCENDS = ("bound", "nats per image")
 """What training raises, and what that is counted in."""
 
-CHECKPOINTS, CHECKPOINT_SECONDS = 100, 60.0
-"""A run is put away so many times, and at least once in so many seconds."""
+CHECKPOINTS = 100
+"""A run is put away so many times."""
 
 INFORMED = 1000
 """Test images among which the information in the latents is measured, a million densities for each draw."""
@@ -71,29 +68,19 @@ INFORMED = 1000
 KS = (1, 5, 50, 500, 5000)
 
 
-def begin(run: Path, config: Config[Recipe], *, overwrite: bool = False) -> None:
-    """Make the run folder and write down what will happen in it and where.
-
-    Raises:
-        ValueError: if something is there already and `overwrite` is false, it is no run, or the objective cannot be.
-        OSError: if it cannot be written.
-    """
-    make_objective(config.recipe.objective)
-    make_folder(run, config, overwrite=overwrite)
-
-
 def check_method(config: Config[Recipe], experiment: Experiment) -> None:
-    """See to it that the objective's estimator takes the model's draws, by one gradient at two images.
+    """See to it that the objective can be, and that an estimator takes the model's draws: one gradient at two images.
 
     Raises:
-        ValueError: if it does not, or not with these options.
+        ValueError: if it cannot, or the estimator does not, or not with these options.
     """
     objective = config.recipe.objective
+    ascended = make_objective(objective)
     if objective.name != "estimated":
         return
     with torch.random.fork_rng(), threads(config.recipe.threads):
         try:
-            bound = make_objective(objective)(experiment.model, experiment.validation[:2])
+            bound = ascended(experiment.model, experiment.validation[:2])
             torch.autograd.grad(bound.mean(), list(experiment.model.parameters()), allow_unused=True)
         except TypeError as error:
             raise ValueError(f"{objective} fails: {error}") from error
@@ -108,45 +95,26 @@ def train(
     device: str = "auto",
     progress: bool = True,
 ) -> History:
-    """Train into a run folder that `begin` made, or go on where its newest checkpoint stands.
+    """Train into a run folder that `make_folder` made, or go on where its newest checkpoint stands.
 
     Raises:
         ValueError: if the device is not there, the data do not fit the likelihood, or the checkpoint is damaged.
         KeyboardInterrupt: after Ctrl-C, with a checkpoint to go on from.
     """
-    with threads(config.recipe.threads):
-        return _fit(run, config, experiment, resume=resume, device=device, progress=progress)
-
-
-def _fit(
-    run: Path, config: Config[Recipe], experiment: Experiment, *, resume: bool, device: str, progress: bool
-) -> History:
-    recipe, budget = config.recipe, config.recipe.budget
-    optimizer, beta = recipe.optimizer, recipe.objective.beta
-    return fit(
+    recipe, optimizer = config.recipe, config.recipe.optimizer
+    epochs, beta = recipe.budget.epochs, recipe.objective.beta
+    return fit_into(
+        run,
+        config,
         experiment.model,
-        make_objective(recipe.objective),
-        experiment.train,
-        epochs=budget.epochs,
-        batch_size=budget.batch_size,
-        learning_rate=make_schedule(optimizer, epochs=budget.epochs),
-        kl_weight=Linear(0.0, beta, optimizer.kl_warmup) if optimizer.kl_warmup else beta,
-        optimizer=Adam(betas=optimizer.betas, eps=optimizer.eps),
-        clip_norm=optimizer.clip_norm,
-        ema=optimizer.ema,
+        objective=make_objective(recipe.objective),
+        data=experiment.train,
         validation=experiment.validation,
-        seed=config.seed,
-        precision=recipe.precision,
-        accelerator=choose_device(device),
-        devices=config.devices,
-        num_nodes=config.nodes,
-        strategy="ddp" if config.devices * config.nodes > 1 else "auto",
-        compile=recipe.compile,
-        out=run,
+        learning_rate=make_schedule(optimizer, epochs=epochs),
+        kl_weight=Linear(0.0, beta, optimizer.kl_warmup) if optimizer.kl_warmup else beta,
+        checkpoint_every=max(1, epochs // CHECKPOINTS),
         resume=resume,
-        checkpoint_every=max(1, budget.epochs // CHECKPOINTS),
-        checkpoint_seconds=CHECKPOINT_SECONDS,
-        tensorboard=config.tensorboard,
+        device=device,
         progress=progress,
     )
 
@@ -159,8 +127,7 @@ def load_model(run: Path, *, device: str = "cpu") -> tuple[Config[Recipe], nn.Mo
     """
     config = config_of(run, Recipe)
     model = make_model(config.recipe.model, config.shape, objective=config.recipe.objective)
-    load_weights(model, run, averaged=config.recipe.optimizer.ema is not None)
-    return config, model.to(choose_device(device)).eval()
+    return config, load_trained(model, run, config, device=device)
 
 
 def measure(
@@ -275,5 +242,5 @@ def make_schedule(optimizer: Optimizer, *, epochs: int) -> Constant | Burda | Co
     if optimizer.schedule == "burda":
         return Burda(optimizer.learning_rate)
     if optimizer.schedule == "cosine":
-        return Cosine(optimizer.learning_rate, epochs=epochs)
+        return Cosine(optimizer.learning_rate, epochs=epochs, final=optimizer.floor * optimizer.learning_rate)
     return Constant(optimizer.learning_rate)

@@ -2,6 +2,7 @@
 
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from jensen._contracts import Pairs
@@ -19,11 +20,11 @@ def thinned(data: Data, count: int | None) -> Data:
         count: how many; all of them where None.
 
     Example:
-        >>> import torch
         >>> thinned(torch.arange(10), 3)
         tensor([0, 3, 6])
+        >>> thinned(torch.arange(10), 6)
+        tensor([0, 1, 3, 5, 6, 8])
     """
     if count is None or count >= len(data):
         return data
-    stride = len(data) // count
-    return data[: stride * count : stride]
+    return data[torch.arange(count) * len(data) // count]

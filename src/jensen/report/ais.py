@@ -84,7 +84,7 @@ def annealed_section(run: Path, evaluation: Evaluation | None) -> Iterator[str]:
         "Annealed importance sampling",
         html.paragraph(f"{_setting(found)}. {ABOUT}"),
         html.table(COLUMNS, annealed_rows(found, evaluation), numbers=4),
-        *([html.paragraph(f"{_gap(found)}.")] if found.simulated else []),
+        *([html.paragraph(f"{_gap(found).capitalize()}.")] if found.simulated else []),
         *(html.paragraph(f"Note: {note}.") for note in found.notes),
     )
 

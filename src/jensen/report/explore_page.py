@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from jensen.report.explore import Explorer
+from jensen.report.explorer import Explorer
 from jensen.report.images import _ink
 from jensen.report.sliders import REACH, Panel, Unit, image_png
 from jensen.report.theme import DARK, LIGHT, Theme

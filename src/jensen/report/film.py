@@ -167,7 +167,7 @@ def film_sections(run: Path, config: Config[Recipe], model: Any, *, experiment: 
         rows.append(Row(_enlarged(again.patches, again.looked, shape)))
     rows.append(Row(_images(again.canvases, shape), _outlines(again.written, model.write)))
     framed = ABOUT_WINDOWS if imagined.written or again.looked else ""
-    about = ABOUT_DRAWS.format(steps="the one step" if T == 1 else f"each of {T} steps")
+    about = ABOUT_DRAWS.format(steps="the one step" if T == 1 else f"{'each' if T <= FRAMES else FRAMES} of {T} steps")
     yield html.section("How images come to be", *_shown(run, "film-draws", [drawn], ink=ink, caption=about + framed))
     about = ABOUT_AGAIN.format(seen=ABOUT_SEEN if again.patches is not None else "")
     yield html.section("How images are drawn again", *_shown(run, "film-again", rows, ink=ink, caption=about + framed))
@@ -198,7 +198,7 @@ def _drawn(rows: Sequence[Row], steps: NDArray[np.int64], *, ink: bool, theme: T
         )
         for t in steps
     ]
-    look["zoom"] = max(1, WIDTH // (len(steps) * width))
+    look["zoom"] = max(1, WIDTH // (max(len(steps), COLUMNS) * width))
     lines = [
         np.concatenate([row.tiles(t, slice(i, i + 1), **look) for t in steps])
         for i in range(min(STRIPS, count))

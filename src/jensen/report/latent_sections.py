@@ -160,7 +160,7 @@ def _seen(code: Code, test: Tensor) -> _Seen:
 
 
 def _traversals(run: Path, config: Config[Recipe], seen: _Seen) -> str:
-    units, base = seen.order[: min(MOVED, max(seen.active, 1))], seen.means[0]
+    units, base = seen.order[: min(MOVED, seen.active)], seen.means[0]
     rows = [traverse(seen.code, base, unit, values=prior_quantiles(seen.code, unit, STEPS)) for unit in units]
     images = to_images(torch.cat(rows), config.shape).reshape(len(units), STEPS, *_picture(config))
     names = [f"unit {unit}\n{seen.variance[unit]:.2f}" for unit in units]

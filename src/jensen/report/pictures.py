@@ -69,7 +69,8 @@ def image_grid(
 
 
 def _squares(images: NDArray[np.float32], zoom: int, ink: bool, theme: Theme) -> NDArray[np.uint8]:
-    """Images in colour, every pixel a square."""
+    """Images in colour, every pixel a square; channels that are not three as their mean."""
+    images = images.mean(-1) if images.ndim == 4 and images.shape[-1] != 3 else images
     colours = np.repeat(images[..., None], 3, axis=-1) if images.ndim == 3 else images
     colours = 1 - colours if ink and theme.name == "light" else colours
     levels: NDArray[np.uint8] = np.rint(255 * colours.clip(0, 1)).astype(np.uint8)

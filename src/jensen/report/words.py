@@ -94,7 +94,7 @@ def _model_entries(recipe: Recipe, limit: str) -> list[tuple[str, str]]:
 def config_entries(config: Config[Any]) -> list[tuple[str, str]]:
     """All that a run was told, for the end of a page."""
     recipe, optimizer = config.recipe, config.recipe.optimizer
-    step = f"Adam, learning rate {optimizer.learning_rate:g} ({optimizer.schedule})"
+    step = f"Adam, learning rate {optimizer.learning_rate:g}, {optimizer.course}"
     moments = f"betas {optimizer.betas[0]:g} and {optimizer.betas[1]:g}, eps {optimizer.eps:g}"
     return [
         ("recipe", recipe.name),

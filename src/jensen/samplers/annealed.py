@@ -317,8 +317,8 @@ def _check(points: Tensor, betas: Sequence[float]) -> None:
         raise ValueError(
             f"points have shape {tuple(points.shape)}; expected (groups, chains, dimension), none of them 0"
         )
-    rising = [after > before for before, after in pairwise(betas)]
-    if not rising or len(set(rising)) > 1 or any(before == after for before, after in pairwise(betas)):
+    pairs = list(pairwise(betas))
+    if not pairs or not (all(a < b for a, b in pairs) or all(a > b for a, b in pairs)):
         raise ValueError(
             f"betas must ascend or descend, two at least, got {len(betas)} from {betas[:1]} to {betas[-1:]}"
         )

@@ -83,8 +83,8 @@ class BalancedKL:
     $\beta \ge 1$ all $\gamma_l$ are 1, and the gradient is that of the bound. Give `fit` a warm-up,
     `kl_weight=Linear(0, 1, epochs)`; without one this is `Variational(analytic_kl=True)`.
 
-    Differs from the paper's code, which divides by a size that doubles with the resolution of a layer: here it is the
-    number of its units.
+    Differs from the paper's code, where the size of a layer is the area of its maps over the number of layers that have
+    maps as large: here it is the number of its units.
 
     Attributes:
         samples: draws for each datum.

@@ -7,8 +7,8 @@ $$\min_{\theta, \phi} \; \mathbb{E}\big[\mathrm{KL}(q_\phi(z \mid x) \,\|\, p(z)
 
 A constraint is a callable `constraint(x, inference) -> (B,)`: error *minus* tolerance, so that it is negative where the
 model does better than asked. `inference` is what `model.infer(x, samples)` gives, so any model with `infer` can be
-trained under any constraint. Its attribute `scale`, 1 where there is none, is the size of a violation that counts as
-large: the tolerance itself for an error.
+trained under any constraint. Its attribute `scale`, a positive number and 1 where there is none, is the size of a
+violation that counts as large: the tolerance itself for an error.
 
 References:
     | Taming VAEs (Rezende & Viola, 2018)
@@ -227,8 +227,8 @@ class Constrained(nn.Module):
     ) -> None:
         super().__init__()
         check_samples(samples)
-        _check_numbers(alpha=alpha, rate=rate, initial=initial, warm_start=warm_start)
         self.constraint, self.samples = constraint, samples
+        _check_numbers(alpha=alpha, rate=rate, initial=initial, warm_start=warm_start, scale=self.scale)
         self.alpha, self.rate, self.initial, self.warm_start = alpha, rate, initial, warm_start
         self.register_buffer("averages", torch.zeros(2))
         self.register_buffer("log_multiplier", torch.tensor(math.log(initial)))
@@ -286,7 +286,7 @@ class Constrained(nn.Module):
         self.updates += 1
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "Constrained":
-        """Move to a device; never to a narrower type, in which the small steps of the multiplier would be lost."""
+        """Move to a device; the state keeps its type, as a narrower one would lose small steps of the multiplier."""
         before = {name: self._buffers[name] for name in ("averages", "log_multiplier")}
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, kept in before.items():
@@ -330,10 +330,10 @@ def _processes() -> int:
     return torch.distributed.get_world_size() if together else 1
 
 
-def _check_numbers(*, alpha: float, rate: float, initial: float, warm_start: int) -> None:
+def _check_numbers(*, alpha: float, rate: float, initial: float, warm_start: int, scale: float) -> None:
     if not 0 <= alpha < 1:
         raise ValueError(f"alpha is a decay, at least 0 and below 1, got {alpha}")
-    for name, value in (("rate", rate), ("initial", initial)):
+    for name, value in (("rate", rate), ("initial", initial), ("scale", scale)):
         if not 0 < value < math.inf:
             raise ValueError(f"{name} must be a positive number, got {value}")
     if abs(math.log(initial)) > LARGEST:

@@ -33,7 +33,8 @@ class NamedLosses(nn.Module):
         opponents: the names of other players' losses.
 
     Raises:
-        ValueError: if there is no weight, or one is negative; when called, if the model has no such term.
+        ValueError: if there is no weight, or one is negative; when called, if the model has no such term or a
+            term is not of shape `(B,)`.
 
     Example:
         >>> from collections import namedtuple
@@ -83,10 +84,15 @@ class NamedLosses(nn.Module):
 
     def _losses(self, model: Model, x: Any) -> dict[str, Tensor]:
         """The terms that count, by name."""
+        if not hasattr(model, "loss"):
+            raise ValueError(f"{type(model).__name__} has no loss(batch), the named terms that are weighed")
         losses = model.loss(x)._asdict()
         names = (*self.weights, *self.opponents)
         if missing := [name for name in names if name not in losses]:
             raise ValueError(f"{type(model).__name__} has no loss {missing[0]!r}; it has {', '.join(losses)}")
+        if wrong := [name for name in names if losses[name].shape != x.shape[:1]]:
+            shapes = f"{tuple(losses[wrong[0]].shape)}, expected {tuple(x.shape[:1])}"
+            raise ValueError(f"the loss {wrong[0]!r} has shape {shapes}: one number for each datum")
         return {name: losses[name] for name in names}
 
     @torch.no_grad()

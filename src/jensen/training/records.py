@@ -1,6 +1,7 @@
 """What a run writes down about itself: one JSON object for each epoch, and TensorBoard on request."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -64,7 +65,13 @@ class Records:
             write_atomically(self.path, "".join(map(_line, self.epochs)).encode())
 
     def append(self, record: EpochRecord) -> None:
-        """Write one more line, at once."""
+        """Write one more line, at once.
+
+        Raises:
+            ValueError: if the objective's `monitor` tells what is no finite number.
+        """
+        if wrong := {name: value for name, value in record.monitor.items() if not math.isfinite(value)}:
+            raise ValueError(f"monitor() of the objective tells {wrong} after epoch {record.epoch}; numbers are finite")
         self.epochs.append(record)
         if self.path is not None:
             with self.path.open("a") as file:

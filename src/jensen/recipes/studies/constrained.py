@@ -73,6 +73,11 @@ class _Training:
         )
         return rate_and_distortion(self.model.eval(), self.x)
 
+    def weigh(self, beta: float, *, warmup: float = 0.0) -> tuple[float, float]:
+        """Train a beta-VAE whose weight rises from 0 in this part of the epochs, then measure rate and distortion."""
+        weight = Linear(0.0, beta, warmup * self.settings.epochs)
+        return self.fit(Variational(1, analytic_kl=True), kl_weight=weight)
+
 
 Fresh = Callable[[], _Training]
 
@@ -103,15 +108,12 @@ def _gaussian(settings: RateDistortion) -> Values:
 
 def _warmed(own: Fresh) -> Values:
     training = own()
-    epochs = training.settings.warmup * training.settings.epochs
-    found = training.fit(Variational(1, analytic_kl=True), kl_weight=Linear(0.0, 1.0, epochs))
-    return _point(f"KL warm-up, {training.sizes}", found)
+    return _point(f"KL warm-up, {training.sizes}", training.weigh(1.0, warmup=training.settings.warmup))
 
 
 def _weighted(own: Fresh, beta: float) -> Values:
     training = own()
-    found = training.fit(Variational(1, analytic_kl=True), kl_weight=beta)
-    return _point(f"beta-VAE, {training.sizes}, beta = {beta:g}", found)
+    return _point(f"beta-VAE, {training.sizes}, beta = {beta:g}", training.weigh(beta))
 
 
 def _constrained(own: Fresh, kappa: float) -> Values:
@@ -122,7 +124,7 @@ def _constrained(own: Fresh, kappa: float) -> Values:
     values = _point(name, training.fit(objective))
     found = objective.monitor()
     values |= {f"{name}: violation": [found["violation"]], f"{name}: lambda": [found["multiplier"]]}
-    again = own().fit(Variational(1, analytic_kl=True), kl_weight=1 / found["multiplier"])
+    again = own().weigh(1 / found["multiplier"], warmup=training.settings.warmup)
     return values | _point(f"at 1/lambda, {training.sizes}, kappa = {kappa:g}", again)
 
 
