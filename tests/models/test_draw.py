@@ -244,6 +244,27 @@ def test_a_step_feels_the_noise_of_its_own_and_earlier_steps_alone():
         assert moved == [step >= t for step in range(3)]
 
 
+def test_stepwise_the_same_latents_make_the_same_pass(tiny, every_image):
+    noise = tiny.noise(every_image)
+    inference = tiny.infer(every_image, noise=noise)
+    epsilon, log_q, log_p, chosen = list(noise[0].split(tiny.latent, -1)), [], [], []
+
+    def draw(q, p):
+        chosen.append(q.from_noise(epsilon.pop(0)))
+        log_q.append(q.log_prob(chosen[-1]))
+        log_p.append(p.log_prob(chosen[-1]))
+        return chosen[-1]
+
+    likelihood = tiny.infer_stepwise(every_image, draw)
+    assert_close(likelihood.mean, inference.likelihood.mean[0])
+    assert_close(sum(log_q), inference.log_weights.log_posterior[0])
+    assert_close(sum(log_p), inference.log_weights.log_prior[0])
+    left = chosen[::-1]
+    assert_close(tiny.generate_stepwise(lambda p: left.pop()).mean, likelihood.mean, rtol=0, atol=0)
+    wrong = list(chosen)  # the negative control: the last step first
+    assert not torch.allclose(tiny.generate_stepwise(lambda p: wrong.pop()).mean, likelihood.mean)
+
+
 def test_generation_asks_no_encoder(tiny, every_image):
     found = tiny.infer(every_image, 6)
     z = torch.cat(found.latents, -1)
@@ -429,6 +450,18 @@ class TestContract:
         model.check(x)
         with pytest.raises(ValueError, match=r"this model expects \(B, "):
             model.check(x[:, 1:])
+
+    def test_images_and_latents_of_another_size_are_refused(self, model, x):
+        B, pixels = x.shape
+        for wrong in (x[:, 1:], torch.cat([x, x], 1), x[0], x.unsqueeze(0), x.reshape(B, *model.shape)):
+            with pytest.raises(ValueError, match=rf"the images have shape .*; expected \(B, {pixels}\), flat as"):
+                model.infer(wrong)
+            with pytest.raises(ValueError, match="the images have shape"):
+                model.redraw(wrong)
+        z = model.prior().sample((6,))
+        for wrong in (z[:, 1:], torch.cat([z, z], 1), torch.tensor(0.0)):
+            with pytest.raises(ValueError, match=rf"the latents have shape .*; expected \(\*batch, {model.width}\)"):
+                model.likelihood(wrong)
 
     @pytest.mark.parametrize("samples", [0, -1])
     def test_no_sample_is_refused(self, model, x, samples):

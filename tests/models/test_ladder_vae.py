@@ -63,19 +63,22 @@ def test_the_weights_have_the_evidence_as_expectation_and_the_bound_lies_below(c
     assert (gap > 0.005).all()
 
 
-def test_a_posterior_without_the_prior_in_it_is_caught(chain, x):
-    """A twin that draws each layer from what the data say alone has another density than it is weighed with."""
-    world = chain(2)
-    model = ladder(world)
-    said, noise = model.recognise(x), model.noise(x, 4)
-    z_2 = said[1].from_noise(noise[..., 1:])
-    z_1 = said[0].from_noise(noise[..., :1])
+def twins(world, model, x, grid):
+    """Log-weights of lower draws from what the data say alone, weighed by that, and by the product they are not of."""
+    said = model.recognise(x)
+    z_1, z_2 = (said[n].from_noise(grid[:, n].reshape(-1, 1, 1)) for n in (0, 1))
     p = world.decoders[1](z_2)
-    total = (
-        model.likelihood(z_1).log_prob(x) + p.log_prob(z_1) + model.prior().log_prob(z_2)
-        - said[0].log_prob(z_1) - said[1].log_prob(z_2)
-    )  # fmt: skip
-    assert (total.var(0) > 1e-2).all(), "not constant, as at the true posterior"
+    joint = model.likelihood(z_1).log_prob(x) + p.log_prob(z_1) + model.prior().log_prob(z_2)
+    return [joint - said[1].log_prob(z_2) - q.log_prob(z_1) for q in (said[0], merge(said[0], p))]
+
+
+def test_a_posterior_without_the_prior_in_it_is_caught(chain, quadrature, x):
+    world = chain(2)
+    grid, weight = quadrature(2, 40)
+    alone, _ = twins(world, ladder(world), x, grid)
+    assert (world.log_evidence(x) - weight @ alone > 0.1).all(), "a bound, not tight as at the true posterior"
+    _, product = twins(world, ladder(world, exact=False), x, grid)
+    assert ((weight @ product.exp()).log() - world.log_evidence(x)).abs().min() > 0.01, "another expectation"
 
 
 def test_importance_weighting_tightens_the_bound_and_never_past_the_evidence(chain, x):
@@ -159,6 +162,32 @@ def test_one_pass_tells_what_log_weights_tells_and_the_divergences_of_its_layers
     assert_close(q_1.from_noise(noise[..., :3]), z_1)
 
 
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_stepwise_the_same_latents_make_the_same_pass(bits, layers):
+    model = networks(layers)
+    noise = model.noise(bits)
+    inference = model.infer(bits, noise=noise)
+    epsilon, log_q, log_p, chosen = list(noise[0].split_with_sizes(model.sizes, -1)), [], [], []
+
+    def draw(q, p):
+        chosen.append(q.from_noise(epsilon.pop()))
+        log_q.append(q.log_prob(chosen[-1]))
+        log_p.append(p.log_prob(chosen[-1]))
+        return chosen[-1]
+
+    def again(p):
+        z = chosen.pop(0)
+        assert_close(p.log_prob(z), log_p.pop(0), rtol=0, atol=0)
+        return z
+
+    likelihood = model.infer_stepwise(bits, draw)
+    assert_close(likelihood.mean, inference.likelihood.mean[0])
+    assert_close(sum(log_q), inference.log_weights.log_posterior[0])
+    assert_close(sum(log_p), inference.log_weights.log_prior[0])
+    assert len(log_p) == layers
+    assert_close(model.generate_stepwise(again).mean, likelihood.mean, rtol=0, atol=0)
+
+
 def test_the_divergence_is_the_expectation_of_log_ratios(chain, every_draw, x):
     model = ladder(chain(2), exact=False)
     log_weights, weight = every_draw(model, x)
@@ -179,22 +208,28 @@ def test_at_the_true_posterior_the_path_is_without_noise(chain, x, layers):
     assert max(g.abs().max() for g in torch.autograd.grad(plain, list(model.evidence.parameters()))) > 1e-3
 
 
-@pytest.mark.parametrize("bound", [bounds.stl, bounds.dreg])
-def test_path_derivatives_have_the_expectation_of_the_plain_gradient(chain, quadrature, x, bound):
+@pytest.mark.parametrize(
+    ("bound", "samples", "nodes"), [(bounds.stl, 1, 30), (bounds.dreg, 1, 30), (bounds.dreg, 2, 14)]
+)
+def test_path_derivatives_have_the_expectation_of_the_plain_gradient(chain, quadrature, x, bound, samples, nodes):
+    """Decoders too, which are part of the posterior."""
     model = ladder(chain(2), exact=False)
-    grid, weight = quadrature(2, 30)
-    noise = grid.reshape(1, -1, 2)
+    grid, weight = quadrature(2 * samples, nodes)
+    noise = grid.unflatten(-1, (samples, 2)).transpose(0, 1)
     data = x[:1].expand(len(grid), -1)
-    parameters = list(model.parameters())
-    gradients = []
-    for value in (
-        bound(model.log_weights(data, 1, noise=noise, path_derivative=True)),
-        model.log_weights(data, 1, noise=noise).total.squeeze(0),
-    ):
-        found = torch.autograd.grad(weight @ value.reshape(-1), parameters)
-        gradients.append(torch.cat([g.flatten() for g in found]))
-    assert_close(gradients[0], gradients[1], atol=1e-6, rtol=1e-6)
-    assert gradients[1].abs().min() > 1e-5
+
+    def gradient(bound, *, path_derivative):
+        log_weights = model.log_weights(data, samples, noise=noise, path_derivative=path_derivative)
+        found = torch.autograd.grad(weight @ bound(log_weights), list(model.parameters()))
+        return torch.cat([g.flatten() for g in found])
+
+    plain = gradient(lambda w: bounds.iwae(w.total), path_derivative=False)
+    assert_close(gradient(bound, path_derivative=True), plain, atol=1e-6, rtol=1e-6)
+    assert plain.abs().min() > 1e-5
+    once = gradient(
+        lambda w: bounds.iwae(w.total), path_derivative=True
+    )  # the control: what passes is not weighed twice
+    assert samples == 1 or (once - plain).abs().max() > 1e-3
 
 
 def test_every_parameter_learns_and_pictures_have_their_shapes(bits):
@@ -219,3 +254,12 @@ def test_bad_sizes_and_data_are_refused(bits):
     model.decoders[1] = GaussianMLP(2, (), 4).double()
     with pytest.raises(ValueError, match=r"decoders\[1\] returns events"):
         model.check(bits)
+
+
+@pytest.mark.parametrize(("layer", "size"), [(0, 3), (1, 2)])
+def test_evidence_of_another_width_is_refused_even_if_it_would_broadcast(bits, layer, size):
+    model = networks(2)
+    model.evidence[layer] = GaussianMLP([5, 4][layer], (), 1).double()
+    for use in (model.log_weights, model.infer, model.latents, model.reconstruct):
+        with pytest.raises(ValueError, match=rf"evidence\[{layer}\] returns .* \(1,\); expected \({size},\)"):
+            use(bits)

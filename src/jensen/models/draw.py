@@ -141,7 +141,7 @@ class DRAW(nn.Module):
         surface = image if channels is None else (*image[:2], channels)
         _check_sizes(image, surface, canvas, glimpses=glimpses, latent=latent, read=read, write=write)
         self.glimpses, self.latent, self.width = glimpses, latent, glimpses * latent
-        self.read, self.write = read, write
+        self.shape, self.read, self.write = image, read, write
         self.pixels = partial(IndependentBernoulli, validate_args=False) if likelihood is None else likelihood
         self.encoder, self.decoder = make_cell(cell, hidden=hidden), make_cell(cell, hidden=hidden)
         inputs = self.encoder.width
@@ -158,9 +158,35 @@ class DRAW(nn.Module):
         return StandardNormal(self.zero, validate_args=False)
 
     def likelihood(self, z: Tensor) -> Distribution:
-        r"""$p(x \mid c_T)$ after the latents of all steps, `(*batch, T latent)`; no encoder takes part."""
+        r"""$p(x \mid c_T)$ after the latents of all steps, `(*batch, T latent)`; no encoder takes part.
+
+        Raises:
+            ValueError: if they are not as many.
+        """
+        if z.shape[-1:] != (self.width,):
+            expected = f"(*batch, {self.width}), {self.latent} for each of {self.glimpses} steps"
+            raise ValueError(f"the latents have shape {tuple(z.shape)}; expected {expected}")
         canvas = self._generate(z.reshape(-1, self.width))[-1].canvas
         p: Distribution = self.pixels(canvas.reshape(*z.shape[:-1], -1))
+        return p
+
+    def generate_stepwise(self, choose: Callable[[Distribution], Tensor]) -> Distribution:
+        r"""$p(x \mid c_T)$ after latents that are chosen step by step.
+
+        Args:
+            choose: called with $p(z_t)$ for $z_t$ of shape `(*batch, latent)`, T times.
+        """
+        return self.likelihood(torch.cat([choose(self._prior_of_a_step()) for _ in range(self.glimpses)], -1))
+
+    def infer_stepwise(self, x: Tensor, choose: Callable[[Distribution, Distribution], Tensor]) -> Distribution:
+        r"""$p(x \mid c_T)$ after latents that are chosen step by step, beside data.
+
+        Args:
+            x: data, `(B, pixels)`.
+            choose: called with $q(z_t \mid x, z_{<t})$ and $p(z_t)$ for $z_t$ of shape `(B, latent)`, T times.
+        """
+        prior = self._prior_of_a_step()
+        p: Distribution = self.pixels(self._recognise(x, 1, lambda t, q: choose(q, prior)).steps[-1].canvas)
         return p
 
     def forward(self, x: Tensor, z: Tensor) -> DiagonalNormal:
@@ -268,6 +294,9 @@ class DRAW(nn.Module):
 
     def _recognise(self, x: Tensor, samples: int, choose: Callable[[int, DiagonalNormal], Tensor]) -> _Recognition:
         """Eqs. 3 to 8 on `samples` rows for each datum; `choose` gives the latents of step t, `(K B, latent)`."""
+        if x.shape != (len(x), prod(self.shape)):
+            expected = f"(B, {prod(self.shape)}), flat as {self.shape}"
+            raise ValueError(f"the images have shape {tuple(x.shape)}; expected {expected}")
         seen = self.reader.prepare(x)
         seen = seen.expand(samples, *seen.shape).reshape(-1, seen.shape[-1])
         canvas, encoder, decoder = self._start(len(seen))

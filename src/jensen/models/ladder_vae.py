@@ -29,7 +29,8 @@ References:
     | https://arxiv.org/abs/1602.02282
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ from torch.func import functional_call
 
 from jensen._contracts import Inference, LatentLayer, LogWeights, check_noise, check_samples
 from jensen.distributions import DiagonalNormal, StandardNormal
-from jensen.layers import check_observations
+from jensen.layers import check_chain, check_observations
 
 __all__ = ["LadderVAE", "merge"]
 
@@ -123,11 +124,19 @@ class LadderVAE(nn.Module):
         return p
 
     def recognise(self, x: Tensor) -> list[DiagonalNormal]:
-        r"""$\hat q_1, \ldots, \hat q_L$: what the data say of each layer, by the deterministic way up."""
-        said, d = [], x
-        for up, evidence in zip(self.up, self.evidence, strict=True):
+        r"""$\hat q_1, \ldots, \hat q_L$: what the data say of each layer, by the deterministic way up.
+
+        Raises:
+            ValueError: if one of them is of another width than its layer.
+        """
+        said: list[DiagonalNormal] = []
+        d = x
+        for n, (up, evidence, size) in enumerate(zip(self.up, self.evidence, self.sizes, strict=True)):
             d = up(d)
             said.append(evidence(d))
+            if said[n].event_shape != (size,):
+                event = tuple(said[n].event_shape)
+                raise ValueError(f"evidence[{n}] returns events of shape {event}; expected ({size},)")
         return said
 
     def generate(self, noise: Tensor) -> Distribution:
@@ -140,6 +149,28 @@ class LadderVAE(nn.Module):
         for epsilon, decoder in zip(reversed(lower), reversed(self.decoders[1:]), strict=True):
             z = decoder(z).from_noise(epsilon)
         return self.likelihood(z)
+
+    def generate_stepwise(self, choose: Callable[[Distribution], Tensor]) -> Distribution:
+        r"""$p(x \mid z_1)$ at latents that are chosen from the top down.
+
+        Args:
+            choose: called with $p(z_L), p(z_{L-1} \mid z_L), \ldots, p(z_1 \mid z_2)$, one after another, for $z_n$ of
+                shape `(*batch, D_n)`.
+        """
+        z = choose(self.prior())
+        for decoder in reversed(self.decoders[1:]):
+            z = choose(decoder(z))
+        return self.likelihood(z)
+
+    def infer_stepwise(self, x: Tensor, choose: Callable[[Distribution, Distribution], Tensor]) -> Distribution:
+        r"""$p(x \mid z_1)$ at latents that are chosen from the top down, beside data.
+
+        Args:
+            x: data, `(B, pixels)`.
+            choose: called with $q(z_n \mid z_{n+1}, x)$ and $p(z_n \mid z_{n+1})$, the top layer first, for $z_n$ of
+                shape `(*samples, B, D_n)`.
+        """
+        return self.likelihood(self._descend(self.recognise(x), choose))
 
     def noise(self, x: Tensor, samples: int = 1) -> Tensor:
         r"""$\epsilon \sim \mathcal{N}(0, I)$ for all layers, `(samples, B, D_1 + ... + D_L)`, for `log_weights`."""
@@ -165,7 +196,7 @@ class LadderVAE(nn.Module):
             ValueError: if `samples` is below 1 or a shape does not fit.
         """
         said, epsilon = self.recognise(x), self._noise(x, samples, noise)
-        z, q, p = self._descend(said, epsilon)
+        z, q, p = self._draw(said, epsilon)
         if not path_derivative:
             log_posterior = _total([q_n.log_prob_from_noise(e) for q_n, e in zip(q, epsilon, strict=True)])
             return LogWeights(self.likelihood(z[0]).log_prob(x), self._log_prior(z, p), log_posterior)
@@ -181,7 +212,7 @@ class LadderVAE(nn.Module):
         divergence.
         """
         epsilon = self._noise(x, samples, noise)
-        z, q, p = self._descend(self.recognise(x), epsilon)
+        z, q, p = self._draw(self.recognise(x), epsilon)
         likelihood = self.likelihood(z[0])
         log_posterior = _total([q_n.log_prob_from_noise(e) for q_n, e in zip(q, epsilon, strict=True)])
         log_weights = LogWeights(likelihood.log_prob(x), self._log_prior(z, p), log_posterior)
@@ -196,17 +227,27 @@ class LadderVAE(nn.Module):
             check_noise(noise, (samples, x.shape[0], self.width))
         return noise.split_with_sizes(self.sizes, -1)
 
-    def _descend(
+    def _descend(self, said: list[DiagonalNormal], choose: Callable[[DiagonalNormal, Any], Tensor]) -> Tensor:
+        r"""The way down to $z_1$, each $z_n$ chosen given $q(z_n \mid z_{n+1}, x)$ and $p(z_n \mid z_{n+1})$."""
+        z = choose(said[-1], self.prior())
+        for said_n, decoder in zip(reversed(said[:-1]), reversed(self.decoders[1:]), strict=True):
+            p = decoder(z)
+            z = choose(merge(said_n, p), p)
+        return z
+
+    def _draw(
         self, said: list[DiagonalNormal], epsilon: tuple[Tensor, ...]
     ) -> tuple[list[Tensor], list[DiagonalNormal], list[DiagonalNormal]]:
         r"""Draws $z_1, \ldots, z_L$, the $q$ that they are of, and $p(z_1 \mid z_2), \ldots, p(z_{L-1} \mid z_L)$."""
-        z, q = [said[-1].from_noise(epsilon[-1])], [said[-1]]
-        p: list[DiagonalNormal] = []
-        for n in reversed(range(len(self.sizes) - 1)):
-            p.insert(0, self.decoders[n + 1](z[0]))
-            q.insert(0, merge(said[n], p[0]))
-            z.insert(0, q[0].from_noise(epsilon[n]))
-        return z, q, p
+        drawn: list[tuple[Tensor, DiagonalNormal, DiagonalNormal]] = []
+
+        def draw(q: DiagonalNormal, p: DiagonalNormal) -> Tensor:
+            drawn.append((q.from_noise(epsilon[-1 - len(drawn)]), q, p))
+            return drawn[-1][0]
+
+        self._descend(said, draw)
+        z, q, p = (list(each) for each in zip(*reversed(drawn), strict=True))
+        return z, q, p[:-1]
 
     def _log_prior(self, z: list[Tensor], p: list[DiagonalNormal]) -> Tensor:
         r"""$\log p(z_L) + \sum_n \log p(z_n \mid z_{n+1})$, `(K, B)`."""
@@ -232,7 +273,7 @@ class LadderVAE(nn.Module):
 
         Given the draws of the layer above both are in closed form; below the top they are averages over `samples`.
         """
-        z, q, p = self._descend(self.recognise(x), self._noise(x, samples, None))
+        z, q, p = self._draw(self.recognise(x), self._noise(x, samples, None))
         units = self._divergences(z, q, p)
         means = [q_n.mean.expand_as(z_n).mean(0) for q_n, z_n in zip(q, z, strict=True)]
         return [LatentLayer(mean, kl.mean(0)) for mean, kl in zip(means, units, strict=True)]
@@ -243,12 +284,7 @@ class LadderVAE(nn.Module):
         Raises:
             ValueError: if the data have another shape or lie outside the support, or a decoder has another width.
         """
-        for n in range(1, len(self.sizes)):
-            event = self.decoders[n](self.zero.new_zeros(self.sizes[n])).event_shape
-            if event != (self.sizes[n - 1],):
-                raise ValueError(
-                    f"decoders[{n}] returns events of shape {tuple(event)}; expected ({self.sizes[n - 1]},)"
-                )
+        check_chain(self.decoders, self.zero, sizes=self.sizes)
         check_observations(self.likelihood(self.zero.new_zeros(self.sizes[0])), x)
 
     @torch.no_grad()
@@ -259,7 +295,7 @@ class LadderVAE(nn.Module):
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """Pixel means at one posterior draw for each datum, `(B, pixels)`."""
-        z, _, _ = self._descend(self.recognise(x), self._noise(x, 1, None))
+        z, _, _ = self._draw(self.recognise(x), self._noise(x, 1, None))
         return self.likelihood(z[0][0]).mean
 
 

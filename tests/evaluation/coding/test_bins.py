@@ -83,3 +83,13 @@ def test_a_centre_lies_in_the_middle_of_its_bin():
 def test_a_number_of_bits_that_cannot_be_is_refused(bits):
     with pytest.raises(ValueError, match=f"between 1 and 20 bits each, got {bits}"):
         GaussianBins(bits)
+
+
+def test_every_unit_of_every_image_may_have_a_prior_of_its_own():
+    noise = np.random.default_rng(2)
+    p = Gaussians(noise.standard_normal((5, 3)), np.exp(noise.standard_normal((5, 3))))
+    bins, indices = GaussianBins(6, p), noise.integers(0, 64, (5, 3))
+    np.testing.assert_allclose(bins.mass(indices, p), 2.0**-6)
+    np.testing.assert_allclose(norm.cdf(bins.centres(indices), p.mean, p.scale), (indices + 0.5) / 64)
+    others = GaussianBins(6, Gaussians(p.mean[::-1], p.scale))  # the negative control: the prior of another image
+    assert np.abs(others.mass(indices, p) * 64 - 1).max() > 0.1

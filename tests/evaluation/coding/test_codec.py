@@ -116,7 +116,7 @@ def test_the_first_image_finds_enough_on_the_stack(vae, images):
     coded = codec.encode(flat(images))
     stack = Stack(random_words(coded.initial))
     account = _Account(stack)
-    codec._push(stack, flat(images)[-1:].astype(np.int32), codec._bins(()), account)
+    codec._order(()).push(stack, flat(images)[-1:].astype(np.int32), account.book)
     assert account.lowest > 0
     assert coded.initial <= 3 * 12 / 32 + 3
 
@@ -143,6 +143,16 @@ def test_the_model_is_left_as_it_was(vae, images):
     BitsBack(vae, pixels=16).encode(flat(images))
     assert vae.training
     assert all(value.dtype == torch.float32 and value.equal(before[name]) for name, value in vae.state_dict().items())
+
+
+def test_later_groups_find_enough_on_the_stack_too(iwae, images):
+    """The first group is the smallest where lanes do not divide the images, and leaves less than the next one needs."""
+    codec, seen = BitsBack(iwae, pixels=16, bits=16, lanes=50), []
+    coded = codec.encode(flat(images), progress=seen.append)
+    assert 0 <= coded.net_bits - coded.content < 64
+    assert sum(seen) == len(images)
+    assert min(seen) < 0  # the negative control: what suffices for the first group does not for all
+    np.testing.assert_array_equal(codec.decode(coded, len(images)), flat(images))
 
 
 def test_progress_counts_every_image(vae, images):
@@ -220,5 +230,5 @@ def test_models_that_cannot_code_are_refused(vae):
 
 def test_layers_that_are_not_the_models_are_refused(vae, iwae, images):
     coded = BitsBack(iwae, pixels=16).encode(flat(images))
-    with pytest.raises(ValueError, match="1 layers of latents below the topmost, the model has 0"):
+    with pytest.raises(ValueError, match="1 layers of latents with bins fitted to them, the model has 0"):
         BitsBack(vae, pixels=16).decode(coded, len(images))

@@ -80,6 +80,32 @@ def test_levels_are_those_of_the_likelihood():
         levels_of(IndependentContinuousBernoulli(torch.zeros(2, 4)))
 
 
+class Fine(nn.Module):
+    """Four pixels of 1,000 levels."""
+
+    def __init__(self):
+        super().__init__()
+        self.zero = nn.Parameter(torch.zeros(2))
+
+    def prior(self):
+        return StandardNormal(self.zero)
+
+    def posterior(self, x):
+        return DiagonalNormal(x[..., :2], x[..., :2] * 0)
+
+    def likelihood(self, z):
+        mean = torch.cat([z, z], -1)
+        return DiscretizedLogistic(mean, mean * 0, levels=1000)
+
+
+def test_more_levels_than_a_byte_are_coded_but_not_written():
+    pixels = np.random.default_rng(0).integers(0, 1000, (20, 4))
+    codec = BitsBack(Fine(), pixels=4)
+    np.testing.assert_array_equal(codec.decode(codec.encode(pixels), 20), pixels)
+    with pytest.raises(ValueError, match="at most 256 levels, this model's have 1000"):
+        compress(Fine(), pixels.reshape(20, 2, 2))
+
+
 class Colours(nn.Module):
     """A model of colour images: two latents, and a mixture that they move."""
 

@@ -11,6 +11,7 @@ References:
     | https://arxiv.org/abs/1901.04866
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from scipy.special import ndtr, ndtri
 
 from jensen.evaluation.coding.ans import Floats, Integers, Stack
 
-__all__ = ["GaussianBins", "Gaussians"]
+__all__ = ["GaussianBins", "Gaussians", "check_bits"]
 
 MOST_BITS = 20
 
@@ -32,11 +33,11 @@ class Gaussians(NamedTuple):
 
 
 class GaussianBins:
-    r"""Bins of equal mass under $\mathcal{N}(m, s^2)$, for each of D units.
+    r"""Bins of equal mass under $\mathcal{N}(m, s^2)$, for each of D units, or of each unit of each image.
 
     Args:
         bits: the logarithm $b$ of the number of bins, to base 2.
-        prior: $m$ and $s$, `(D,)` each; 0 and 1 where None.
+        prior: $m$ and $s$, `(D,)` or `(*batch, D)` each; 0 and 1 where None.
 
     Raises:
         ValueError: if `bits` is not between 1 and 20.
@@ -50,12 +51,9 @@ class GaussianBins:
     """
 
     def __init__(self, bits: int, prior: Gaussians | None = None) -> None:
-        if not 1 <= bits <= MOST_BITS:
-            raise ValueError(f"latents take between 1 and {MOST_BITS} bits each, got {bits}")
+        check_bits(bits)
         self.bits, self.prior = bits, prior or Gaussians(np.zeros(1), np.ones(1))
-        count = 1 << bits
-        self._edges = ndtri(np.arange(count + 1) / count)
-        self._centres = ndtri((np.arange(count) + 0.5) / count)
+        self._edges, self._centres = _cut(bits)
 
     def centres(self, indices: NDArray[np.integer]) -> Floats:
         """The median of each bin, the latent that the decoder sees, `(*batch, D)`."""
@@ -101,6 +99,23 @@ class GaussianBins:
         whole = below + above
         share: Floats = np.where(whole > 0, above / np.where(whole > 0, whole, 1.0), edges[0] < 0)
         return share
+
+
+def check_bits(bits: int) -> None:
+    """Refuse a number of bits that no unit is cut into.
+
+    Raises:
+        ValueError: if `bits` is not between 1 and 20.
+    """
+    if not 1 <= bits <= MOST_BITS:
+        raise ValueError(f"latents take between 1 and {MOST_BITS} bits each, got {bits}")
+
+
+@cache
+def _cut(bits: int) -> tuple[Floats, Floats]:
+    """Edges and medians of the bins of a standard Gaussian."""
+    count = 1 << bits
+    return ndtri(np.arange(count + 1) / count), ndtri((np.arange(count) + 0.5) / count)
 
 
 def _between(a: Floats, b: Floats) -> Floats:

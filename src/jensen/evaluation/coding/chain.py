@@ -3,29 +3,21 @@ r"""A trained model as the chain of conditional distributions that its latents a
 $$p(x, h) = p(x \mid h^1) \, p(h^1 \mid h^2) \cdots p(h^L), \qquad
 q(h \mid x) = q(h^1 \mid x) \, q(h^2 \mid h^1) \cdots q(h^L \mid h^{L-1})$$
 
-Encoder and decoder must find the same numbers, bit for bit. Networks are evaluated in double precision, always on
-batches of one and the same size, because a product of matrices rounds otherwise in another shape, and their outputs
-are rounded to a coarse grid.
+The posterior goes from the bottom up: a layer below the topmost is drawn before its prior is known.
 """
 
-import copy
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch import nn
+from torch.distributions import Distribution
 
-from jensen.distributions import DiagonalNormal
 from jensen.evaluation.coding.ans import Floats
 from jensen.evaluation.coding.bins import Gaussians
-from jensen.evaluation.coding.pixels import round_to
+from jensen.evaluation.coding.networks import Networks
 
 __all__ = ["LatentChain", "Moments"]
-
-MEAN_STEP, LOG_SCALE_STEP = 2.0**-14, 2.0**-8
-"""Latent means and log-scales are multiples of these."""
 
 MOMENT_STEPS = 4
 
@@ -53,6 +45,8 @@ class LatentChain:
 
     Attributes:
         widths: the number of units of each layer, lowest first.
+        levels: how many levels a pixel has.
+        fitted: how many layers have bins that are fitted to the images: all but the topmost.
 
     Raises:
         ValueError: if the model has no such parts, or others than Gaussian latents.
@@ -64,28 +58,32 @@ class LatentChain:
             raise ValueError(f"{type(model).__name__} cannot code images: it has no {missing[0]}(); {advice}")
         encoders, decoders = (len(getattr(model, name, ())) for name in ("encoders", "decoders"))
         if encoders != decoders:
-            raise ValueError(f"{type(model).__name__} cannot code images: {encoders} encoders, {decoders} decoders")
-        self.lanes, self.depth = lanes, decoders or 1
-        self._device = next((p.device for p in model.parameters() if p.device.type != "mps"), torch.device("cpu"))
-        self._model: Any = copy.deepcopy(model).to(device=self._device, dtype=torch.float64).eval()
+            raise ValueError(
+                f"{type(model).__name__} cannot code images: {encoders} encoders, {decoders} decoders; its posterior "
+                "has to go up from layer to layer, as that of models.IWAE does"
+            )
+        self.lanes, self.depth, self.fitted = lanes, decoders or 1, max(decoders, 1) - 1
+        self._networks = Networks(model, lanes=lanes)
         self.widths = self._checked_widths(pixels)
+        self.levels = self._networks.levels(self.likelihood(np.zeros((1, self.widths[0]))), pixels)
 
     def recognise(self, layer: int, below: Floats) -> Gaussians:
         r"""$q(h^{l+1} \mid h^l)$, where $h^0 = x$, at up to `lanes` rows `(n, D)`."""
         with torch.no_grad():
-            given = self._padded(below)
-            q = self._model.encoders[layer](given) if layer else self._model.posterior(given)
-        return _gaussians(q, len(below))
+            given, model = self._networks.batch(below), self._networks.model
+            q = model.encoders[layer](given) if layer else model.posterior(given)
+            return self._networks.gaussians(q, len(below))
 
     def generate(self, layer: int, above: Floats) -> Gaussians:
         r"""$p(h^l \mid h^{l+1})$ of a latent layer, at up to `lanes` rows `(n, D)`."""
         with torch.no_grad():
-            return _gaussians(self._model.decoders[layer](self._padded(above)), len(above))
+            p = self._networks.model.decoders[layer](self._networks.batch(above))
+            return self._networks.gaussians(p, len(above))
 
     def likelihood(self, h: Floats) -> Distribution:
         r"""$p(x \mid h^1)$ at up to `lanes` rows `(n, D)`; its batch is `(lanes,)`."""
         with torch.no_grad():
-            p: Distribution = self._model.likelihood(self._padded(h))
+            p: Distribution = self._networks.model.likelihood(self._networks.batch(h))
             return p
 
     def moments(self, x: Floats) -> list[Moments]:
@@ -101,29 +99,12 @@ class LatentChain:
             below = mean
         return found
 
-    def _padded(self, rows: Floats) -> Tensor:
-        """The rows as the batch of always the same size that the networks see."""
-        batch: NDArray[np.float64] = np.zeros((self.lanes, rows.shape[-1]))
-        batch[: len(rows)] = rows
-        return torch.from_numpy(batch).to(self._device)
-
     def _checked_widths(self, pixels: int) -> list[int]:
         """The number of units of each layer, lowest first."""
-        prior = self._model.prior()
+        prior = self._networks.model.prior()
         if not ((prior.mean == 0).all() and (prior.stddev == 1).all()):
-            raise ValueError(f"{type(self._model).__name__} cannot code images: its prior is no standard Gaussian")
+            raise ValueError(f"{self._networks.name} cannot code images: its prior is no standard Gaussian")
         widths = [pixels]
         for layer in range(self.depth):
             widths.append(self.recognise(layer, np.zeros((1, widths[-1]))).mean.shape[-1])
-        event = tuple(self.likelihood(np.zeros((1, widths[1]))).event_shape)
-        if event != (pixels,):
-            raise ValueError(f"the model makes images of shape {event}, not of {pixels} pixels")
         return widths[1:]
-
-
-def _gaussians(q: Distribution, count: int) -> Gaussians:
-    base = q.base_dist if isinstance(q, Independent) else q
-    if not isinstance(base, DiagonalNormal | Normal):
-        raise ValueError(f"latents of {type(base).__name__} cannot be coded; take a model of Gaussian latents")
-    mean = round_to(base.mean[:count], MEAN_STEP)
-    return Gaussians(mean, np.exp(round_to(base.stddev[:count].log(), LOG_SCALE_STEP)))

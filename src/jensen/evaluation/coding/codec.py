@@ -7,14 +7,11 @@ the stack. Then *push* the image with $p(x \mid z)$ and the latent with $p(z)$. 
 image, pushes $z$ with $q(z \mid x)$ and has the stack as it was before: the bits come back. What one image leaves is
 what the next draws its latent from; only for the first the stack must hold bits that nobody needs.
 
-With several stochastic layers each is popped after the one below it was pushed upon (Bit-Swap), so that the first image
-needs no more of those bits than the largest layer.
+With several stochastic layers there are two orders, `BottomUp` and `TopDown`, as the posterior of the model wants it.
 
 References:
     | Practical Lossless Compression with Latent Variables using Bits Back Coding (Townsend, Bird & Barber, 2019)
     | https://arxiv.org/abs/1901.04866
-    | Bit-Swap: Recursive Bits-Back Coding with Hierarchical Latent Variables (Kingma, Abbeel & Ho, 2019)
-    | https://arxiv.org/abs/1905.06845
 """
 
 from collections.abc import Callable, Iterator
@@ -25,10 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from jensen.evaluation.coding.ans import WORD, Floats, Integers, Stack, Words, random_words
-from jensen.evaluation.coding.bins import GaussianBins
+from jensen.evaluation.coding.ans import WORD, Integers, Stack, Words, random_words
+from jensen.evaluation.coding.bins import check_bits
 from jensen.evaluation.coding.chain import LatentChain, Moments
-from jensen.evaluation.coding.pixels import levels_of, pop_pixels, push_pixels
+from jensen.evaluation.coding.descent import LatentDescent
+from jensen.evaluation.coding.orders import BottomUp, TopDown
+from jensen.evaluation.coding.pixels import grey
 
 __all__ = ["BitsBack", "Coded"]
 
@@ -42,7 +41,7 @@ class Coded:
     Attributes:
         words: the stack, `(n,)`, 32 bits each.
         initial: the number of words that lay on it before the first image.
-        moments: where the units of every layer but the topmost lie.
+        moments: where the units lie of every layer whose bins are fitted to the images.
         images: $-\sum \log_2 p(x \mid z)$ at the latents that were drawn.
         latents: $-\sum \log_2 p(z)$, of bins.
         back: $-\sum \log_2 q(z \mid x)$, of bins: the bits that came back.
@@ -76,7 +75,7 @@ class BitsBack:
 
     Args:
         model: with Gaussian latents and pixels of finitely many levels, such as `models.VAE` with
-            `layers.BernoulliMLP`, or `models.IWAE` with any number of layers.
+            `layers.BernoulliMLP`, `models.IWAE` and `models.LadderVAE` with any number of layers, or `models.DRAW`.
         pixels: the number of values in an image.
         bits: a latent unit has two to the power of this many bins.
         lanes: how many images pass through the networks together. More are faster for large networks, and need so many
@@ -105,33 +104,31 @@ class BitsBack:
     def __init__(self, model: nn.Module, *, pixels: int, bits: int = 12, lanes: int = 1) -> None:
         if lanes < 1:
             raise ValueError(f"lanes must be at least 1, got {lanes}")
-        self._chain = LatentChain(model, pixels=pixels, lanes=lanes)
-        self._top = GaussianBins(bits)
+        check_bits(bits)
+        networks = LatentDescent if hasattr(model, "infer_stepwise") else LatentChain
+        self._networks: LatentDescent | LatentChain = networks(model, pixels=pixels, lanes=lanes)
         self._pixels, self._bits, self._lanes = pixels, bits, lanes
-        self.levels = levels_of(self._chain.likelihood(np.zeros((1, self._chain.widths[0]))))
+        self.levels = self._networks.levels
 
     def encode(self, images: NDArray[Any], *, progress: Progress | None = None) -> Coded:
         """Code images, the first one last, so that it comes out first.
 
         Args:
             images: levels from 0 to `levels` - 1, `(N, pixels)`.
-            progress: called with the number of images that were coded since its last call.
+            progress: called with the number of images that were coded since its last call; a negative one where coding
+                starts anew, with more bits to begin with.
 
         Raises:
             ValueError: if there are no images, or they have another shape or other values.
         """
         x = self._checked(images)
-        moments = tuple(self._chain.moments(self._grey(x)))
-        bins = self._bins(moments)
+        moments = tuple(self._networks.moments(grey(x, self.levels)))
+        order = self._order(moments)
         groups = [x[i : i + self._lanes] for i in range(0, len(x), self._lanes)]
-        initial = self._needed(groups[-1], bins)
-        stack = Stack(random_words(initial))
-        account = _Account(stack)
-        for group in reversed(groups):
-            self._push(stack, group, bins, account)
-            if progress is not None:
-                progress(len(group))
-        return Coded(stack.words, initial, moments, account.images, account.latents, -account.back)
+        initial = self._needed(groups[-1], order)
+        while (account := self._attempt(groups, order, initial, progress)).lowest < WORD:
+            initial += 1 + initial // 8
+        return Coded(account.stack.words, initial, moments, account.images, account.latents, -account.back)
 
     def decode(self, coded: Coded, count: int) -> Integers:
         """The `count` images that were coded, levels `(count, pixels)`; `decode_groups` tells more."""
@@ -147,63 +144,48 @@ class BitsBack:
             words: the stack.
             count: how many images lie on it.
             initial: how many words lay on it before the first image.
-            moments: where the units of every layer but the topmost lie.
+            moments: `Coded.moments`.
 
         Raises:
             ValueError: after the last image, if the stack is not what it was before the first.
         """
-        stack, bins = Stack(words), self._bins(moments)
+        stack, order = Stack(words), self._order(moments)
         for first in range(0, count, self._lanes):
-            yield self._pop(stack, min(self._lanes, count - first), bins)
+            yield order.pop(stack, min(self._lanes, count - first))
         if not np.array_equal(stack.words, random_words(initial)):
             raise ValueError("the stack is not what it was before the first image was coded")
 
-    def _push(self, stack: Stack, images: Integers, bins: list[GaussianBins], account: "_Account") -> None:
-        """Code a group of images."""
-        indices = bins[0].pop(stack, self._chain.recognise(0, self._grey(images)))
-        account.book("back")
-        h = bins[0].centres(indices)
-        push_pixels(stack, images, self._chain.likelihood(h))
-        account.book("images")
-        for l in range(1, len(bins)):
-            above = bins[l].pop(stack, self._chain.recognise(l, h))
-            account.book("back")
-            h = bins[l].centres(above)
-            bins[l - 1].push(stack, indices, self._chain.generate(l, h))
-            indices = above
-        stack.push_uniform(indices.ravel(), self._bits)
-        account.book("latents")
+    def _attempt(
+        self, groups: list[Integers], order: BottomUp | TopDown, initial: int, progress: Progress | None
+    ) -> "_Account":
+        """Code the groups, the first one last, until one finds too little on the stack to draw its latents from."""
+        account, done = _Account(Stack(random_words(initial))), 0
+        for group in reversed(groups):
+            order.push(account.stack, group, account.book)
+            short = account.lowest < WORD
+            if progress is not None:
+                progress(-done if short else len(group))
+            if short:
+                break
+            done += len(group)
+        return account
 
-    def _pop(self, stack: Stack, count: int, bins: list[GaussianBins]) -> Integers:
-        """`_push` backwards, step by step."""
-        units = self._chain.widths[-1]
-        indices = stack.pop_uniform(count * units, self._bits).reshape(count, units)
-        h = bins[-1].centres(indices)
-        for l in reversed(range(1, len(bins))):
-            below = bins[l - 1].pop(stack, self._chain.generate(l, h))
-            h = bins[l - 1].centres(below)
-            bins[l].push(stack, indices, self._chain.recognise(l, h))
-            indices = below
-        images = pop_pixels(stack, count, self._chain.likelihood(h))
-        bins[0].push(stack, indices, self._chain.recognise(0, self._grey(images)))
-        return images
-
-    def _needed(self, images: Integers, bins: list[GaussianBins]) -> int:
+    def _needed(self, images: Integers, order: BottomUp | TopDown) -> int:
         """How many words the first group has to find on the stack, so that its latents are drawn and not made up."""
-        plenty = 2 + 2 * self._lanes * sum(self._chain.widths) * self._bits // WORD
+        plenty = 2 + 2 * self._lanes * sum(self._networks.widths) * self._bits // WORD
         account = _Account(Stack(random_words(plenty)))
-        self._push(account.stack, images, bins, account)
+        order.push(account.stack, images, account.book)
         return -(-(account.start - account.lowest) // WORD) + 1
 
-    def _bins(self, moments: tuple[Moments, ...]) -> list[GaussianBins]:
-        if len(moments) != len(self._chain.widths) - 1:
-            layers = f"{len(moments)} layers of latents below the topmost, the model has {len(self._chain.widths) - 1}"
+    def _order(self, moments: tuple[Moments, ...]) -> BottomUp | TopDown:
+        """In which latents and pixels are coded, as the model's posterior wants it."""
+        networks = self._networks
+        if len(moments) != networks.fitted:
+            layers = f"{len(moments)} layers of latents with bins fitted to them, the model has {networks.fitted}"
             raise ValueError(f"the images were coded with {layers}")
-        return [*(GaussianBins(self._bits, each.as_gaussians()) for each in moments), self._top]
-
-    def _grey(self, images: Integers) -> Floats:
-        found: Floats = images / (self.levels - 1.0)
-        return found
+        if isinstance(networks, LatentDescent):
+            return TopDown(networks, bits=self._bits)
+        return BottomUp(networks, bits=self._bits, moments=moments)
 
     def _checked(self, images: NDArray[Any]) -> Integers:
         if images.ndim != 2 or images.shape[1] != self._pixels or not len(images):

@@ -15,6 +15,9 @@ from jensen.evaluation.coding.stream import BLOCK, Header, Stream, checksum
 
 __all__ = ["compress", "decompress"]
 
+MOST_LEVELS = 256
+"""Images come back in bytes."""
+
 
 def compress(
     model: nn.Module,
@@ -37,7 +40,7 @@ def compress(
         What goes to a file, by `Stream.to_bytes`, and what it cost.
 
     Raises:
-        ValueError: if the model cannot code images, or not these.
+        ValueError: if the model cannot code images, or not these, or its pixels have more than 256 levels.
 
     Example:
         >>> vae = models.VAE(encoder=GaussianMLP(16, (8,), 2), decoder=BernoulliMLP(2, (8,), 16), latent=2)
@@ -51,6 +54,8 @@ def compress(
         raise ValueError(f"images have shape {images.shape}; give (N, height, width) or (N, height, width, channels)")
     shape = tuple(int(size) for size in images.shape[1:])
     codec = BitsBack(model, pixels=prod(shape), bits=bits, lanes=lanes)
+    if codec.levels > MOST_LEVELS:
+        raise ValueError(f"a stream holds pixels of at most {MOST_LEVELS} levels, this model's have {codec.levels}")
     coded = codec.encode(images.reshape(len(images), -1), progress=progress)
     header = Header(
         model=checksum(model),

@@ -20,7 +20,7 @@ from torch.distributions import Distribution, Independent, constraints
 
 from jensen.evaluation.coding.ans import Floats, Integers, Stack
 
-__all__ = ["LOGIT_STEP", "levels_of", "pop_pixels", "push_pixels", "round_to"]
+__all__ = ["LOGIT_STEP", "grey", "levels_of", "pop_pixels", "push_pixels", "round_to"]
 
 LOGIT_STEP = 2.0**-10
 """Logits and log-probabilities are multiples of this."""
@@ -48,6 +48,17 @@ def levels_of(likelihood: Distribution) -> int:
         f"images cannot be coded without loss under {type(likelihood).__name__}: it gives pixels no probabilities; "
         "take a model with Bernoulli or discretised pixels"
     )
+
+
+def grey(pixels: Integers, levels: int) -> Floats:
+    """Levels as the values that networks see, from 0 to 1, of the same shape.
+
+    Example:
+        >>> grey(np.array([0, 1, 4]), 5)
+        array([0.  , 0.25, 1.  ])
+    """
+    found: Floats = pixels / (levels - 1.0)
+    return found
 
 
 def push_pixels(stack: Stack, pixels: Integers, likelihood: Any) -> None:

@@ -55,7 +55,7 @@ class Header:
         bits: a latent unit has two to the power of this many bins.
         lanes: how many images pass through the networks together.
         initial: how many words lay on the stack before the first image.
-        moments: where the latent units below the topmost layer lie.
+        moments: where the units lie of every layer whose bins are fitted to the images.
         written: by which versions and on which device, in words.
     """
 
