@@ -117,12 +117,12 @@ def test_at_equal_steps_it_learns_translated_shapes_better_than_a_perceptron():
     found = []
     for vae in (autoencoder((12, 12), channels=(8, 16)), perceptron):
         optimizer = torch.optim.Adam(vae.parameters(), 3e-3)
-        for _ in range(300):
+        for _ in range(600):
             optimizer.zero_grad()
             (-bounds.elbo(vae.log_weights(x[torch.randint(0, 2000, (64,))]).total).mean()).backward()
             optimizer.step()
         found.append(bounds.elbo(vae.log_weights(x).total).mean().item())
-    assert found[0] > found[1] + 2
+    assert found[0] > found[1] + 4
 
 
 def test_bad_sizes_and_shapes_are_refused():
