@@ -1,5 +1,6 @@
 """From numbers to networks and data: sizes, starting points, and who draws what."""
 
+from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
@@ -182,3 +183,25 @@ def test_a_control_is_for_a_single_layer_of_discrete_units():
     assert make_model(two, (12,), objective=rebar).control is None
     with pytest.raises(ValueError, match="2 nested layers"):
         make_model(two, (12,), objective=relax)
+
+
+def test_mixed_test_images_keep_their_classes_and_begin_with_several():
+    experiment = build(recipes.get("vae-digits"))
+    order = experiment.images.labels.test.argsort(stable=True)
+    by_class = replace(
+        experiment,
+        test=experiment.test[order],
+        images=replace(
+            experiment.images,
+            test=experiment.originals[order],
+            labels=experiment.images.labels._replace(test=experiment.images.labels.test[order]),
+        ),
+    )
+    mixed = by_class.mixed()
+    assert by_class.images.labels.test[:20].unique().tolist() == [0]
+    assert len(mixed.images.labels.test[:20].unique()) > 5
+    rows = {tuple(row) for row in torch.cat([by_class.originals, by_class.images.labels.test[:, None]], 1).tolist()}
+    assert {tuple(row) for row in torch.cat([mixed.originals, mixed.images.labels.test[:, None]], 1).tolist()} == rows
+    again = by_class.mixed()
+    assert torch.equal(again.test, mixed.test)
+    assert ((mixed.test > 0) <= (mixed.originals > 0)).all()

@@ -1,7 +1,7 @@
 """From the numbers of a recipe to a model, a bound and data. Importing this imports torch."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,21 @@ class Experiment:
     def shape(self) -> tuple[int, ...]:
         """`(height, width)` or `(height, width, channels)` of an image."""
         return self.images.shape
+
+    def mixed(self) -> "Experiment":
+        """The same with the test images in another order, always the same: files sorted by class begin with one class.
+
+        Example:
+            >>> from jensen import recipes
+            >>> experiment = build(recipes.get("vae-digits"))
+            >>> mixed = experiment.mixed()
+            >>> bool((mixed.test.sum(0) == experiment.test.sum(0)).all()), torch.equal(mixed.test, experiment.test)
+            (True, False)
+        """
+        order = torch.randperm(len(self.test), generator=torch.Generator().manual_seed(0))
+        images, labels = self.images, self.images.labels
+        labels = None if labels is None else labels._replace(test=labels.test[order])
+        return replace(self, test=self.test[order], images=replace(images, test=images.test[order], labels=labels))
 
 
 def build(recipe: Recipe, *, seed: int = 0) -> Experiment:

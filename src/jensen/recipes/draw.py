@@ -53,7 +53,6 @@ DRAW_MNIST_SMALL = replace(
     budget=Budget(epochs=45, batch_size=100, evaluation_samples=50),
     threads=1,
     differs=(SMALL, OURS.format("3e-3", 20)),
-    published=(),
     measured=DRAW_SMALL,
 )
 DIGITS = replace(
@@ -64,6 +63,7 @@ DIGITS = replace(
     model=DrawArchitecture(glimpses=8, hidden=64, latent=5),
     budget=Budget(epochs=100, batch_size=50, evaluation_samples=500),
     differs=("The paper has 28x28 images, 64 glimpses of 256 units and 100 latents.", OURS.format("3e-3", 20)),
+    published=(),
     measured=DRAW_DIGITS,
 )
 
@@ -77,6 +77,7 @@ RECIPES = (
         title="DRAW with attention, 10 glimpses",
         model=DrawArchitecture(glimpses=10, hidden=128, latent=8, read=5, write=5),
         differs=(SMALL, "Patches read are 5x5 in place of 2x2.", OURS.format("3e-3", 20)),
+        published=DRAW_MNIST_ATTENTION.published,
         measured=DRAW_SMALL_ATTENTION,
     ),
     replace(
@@ -85,6 +86,7 @@ RECIPES = (
         title="DRAW with a single glimpse",
         model=DrawArchitecture(glimpses=1, hidden=128, latent=8),
         differs=(TWIN.format("one step"),),
+        published=(),
         measured=DRAW_SMALL_T1,
     ),
     replace(
@@ -96,6 +98,7 @@ RECIPES = (
         optimizer=Optimizer(learning_rate=1e-3, schedule="cosine"),
         budget=Budget(epochs=480, batch_size=100, evaluation_samples=500),
         differs=(TWIN.format("a perceptron, as much time"),),
+        published=(),
         measured=DRAW_SMALL_VAE,
     ),
     DIGITS,

@@ -174,7 +174,7 @@ def measure(
             seed=seed,
             progress=progress,
         )
-        _inform(run, model, test[:INFORMED], batch_size=batch_size, seed=seed)
+        _inform(run, model, thinned(test, INFORMED), batch_size=batch_size, seed=seed)
     (run / EVALUATION).write_text(found.to_json(), encoding="utf-8")
     return found
 

@@ -33,7 +33,7 @@ ACROSS = 900
 
 ABOUT_TRAVERSALS = (
     "One unit at a time takes {steps} equally likely values of its prior, from the 1st percentile to the 99th, while "
-    "the others stay where the first test image has them{where}. Units by the variance of their posterior mean over "
+    "the others stay where one test image has them{where}. Units by the variance of their posterior mean over "
     "{asked:,} test images, which stands beside them; {active} of {size} are active, above {threshold:g}."
 )
 ABOUT_PLANE = (

@@ -43,7 +43,7 @@ def write_report(run: Path, *, seed: int = 0, device: str = "cpu") -> Path:
     if isinstance(read_config(run).recipe, FactorRecipe):
         return write_factor_report(run, seed=seed, device=device)
     config, model = load_model(run, device=device)
-    experiment = build(config.recipe, seed=config.seed)
+    experiment = build(config.recipe, seed=config.seed).mixed()
     records, evaluation = read_records(run), load_evaluation(run)
     sections = [
         *likelihood(run, evaluation),

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from jensen.evaluation import LayerActivity, layer_activity
+from jensen.recipes.thinning import thinned
 from jensen.report.images import to_images
 from jensen.report.pictures import _squares
 from jensen.report.theme import LIGHT
@@ -136,7 +137,7 @@ def panel_of(model: Any, images: Tensor) -> Panel:
         >>> panel.decode(panel.moved(panel.rest(), [1.0, -0.5])).shape
         torch.Size([16])
     """
-    x = images[:ASKED].to(next(model.parameters()).device)
+    x = thinned(images, ASKED).to(next(model.parameters()).device)
     if hasattr(model, "categories") and hasattr(model, "prior"):
         return _discrete_panel(model, x)
     if not all(hasattr(model, name) for name in ("prior", "likelihood", "infer", "noise", "latents")):
