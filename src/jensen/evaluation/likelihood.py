@@ -243,7 +243,7 @@ def _squared_variation(ess: Tensor, samples: int) -> Tensor:
 
 def _notes(model: Weighable, found: _PerDatum, ks: tuple[int, ...], *, samples: int, chunk: int) -> Iterator[str]:
     """What to be careful about, in plain sentences."""
-    if low := int((found.ess < _LOW_ESS).sum()):
+    if samples > _LOW_ESS and (low := int((found.ess < _LOW_ESS).sum())):
         yield (
             f"{low} of {len(found.ess)} data have an effective sample size below {_LOW_ESS:g} of {samples} draws: "
             "their bounds are loose and their Monte Carlo error is understated; draw more samples"

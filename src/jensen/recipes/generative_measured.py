@@ -157,15 +157,29 @@ FACTORS_DIGITS_LOOSE = _digits(
     ((4.33, 1.18), (1.67, 0.74), (1.00, 0.58), (90.33, 1.71), (13.36, 0.46)),
     ((3.33, 1.04), (3.67, 1.09), (2.33, 0.87), (90.33, 1.71), (13.26, 0.49)),
 )
-FACTORS_MNIST = _rows(
-    "10,000 MNIST test images",
-    "24 epochs, 7 min of CPU time",
-    [
-        ("label error from s, mlp probe", 1.92, 0.14, "%"),
-        ("label error from z, mlp probe", 81.88, 0.39, "%"),
-        ("label error from the mean of z, mlp probe", 31.93, 0.47, "%"),
-        ("squared error, z = 0 over own codes", 4.45, 0.02, ""),
-    ],
+FACTORS_MNIST = (
+    *_rows(
+        "10,000 MNIST test images",
+        "24 epochs, 7 min of CPU time",
+        [
+            ("label error from s, mlp probe", 1.92, 0.14, "%"),
+            ("label error from z, mlp probe", 81.88, 0.39, "%"),
+            ("label error from the mean of z, mlp probe", 31.93, 0.47, "%"),
+            ("squared error, z = 0 over own codes", 4.45, 0.02, ""),
+        ],
+    ),
+    *_rows(
+        "10,000 MNIST test images",
+        "24 epochs, 7 min of CPU time",
+        [
+            ("label error from s, mlp probe", 1.8, 0.1, "%"),
+            ("label error from z, mlp probe", 79.4, 0.4, "%"),
+            ("label error from the mean of z, mlp probe", 27.7, 0.4, "%"),
+            ("squared error, z = 0 over own codes", 4.54, 0.02, ""),
+        ],
+        seed=1,
+        date="2026-11-22",
+    ),
 )
 FACTORS_MNIST_LOOSE = _rows(
     "10,000 MNIST test images",

@@ -135,5 +135,5 @@ def information_bars(information: Sequence[float], divergence: Sequence[float], 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("latent unit, by divergence", color=theme.muted, fontsize=9)
     axes.set_ylabel("nats", color=theme.muted, fontsize=9)
-    axes.legend(frameon=False, fontsize=8, labelcolor=theme.ink)
+    axes.legend(loc="upper right", frameon=False, fontsize=8, labelcolor=theme.ink)
     return figure

@@ -100,7 +100,7 @@ def _draw(axes: Axes, drawn: Sequence[Point], colour: str) -> None:
 def _legend(axes: Axes, sizes: Sequence[str], colours: Sequence[str], theme: Theme) -> None:
     handles = [Line2D([], [], color=colour, linewidth=2) for colour in colours]
     if handles:
-        legend = axes.legend(handles, sizes, frameon=False, fontsize=9, labelcolor=theme.ink)
+        legend = axes.legend(handles, sizes, loc="upper right", frameon=False, fontsize=9, labelcolor=theme.ink)
         legend.set_title("architecture")
         legend.get_title().set_fontsize(9)
         legend.get_title().set_color(theme.muted)
