@@ -34,13 +34,11 @@ def report(options: Report) -> None:
 
 def sample(options: Sample) -> None:
     """Draw from a run's model."""
-    config = read_config(options.run)
+    read_config(options.run)
     if options.n < 1:
         raise ValueError(f"--n must be at least 1, got {options.n}")
 
     from jensen.report import write_samples
-    from jensen.report.factor_samples import write_factor_samples
 
-    write = write_factor_samples if isinstance(config.recipe, recipes.FactorRecipe) else write_samples
-    for path in write(options.run, n=options.n, seed=options.seed, device=options.device, out=options.out):
+    for path in write_samples(options.run, n=options.n, seed=options.seed, device=options.device, out=options.out):
         say_path("written", path)

@@ -8,7 +8,7 @@ from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-__all__ = ["decode", "encode", "parse_object", "read_object"]
+__all__ = ["decode", "encode", "parse_object", "read_object", "write_object"]
 
 NON_FINITE = ("inf", "-inf", "nan")
 
@@ -56,6 +56,11 @@ def decode(kind: Any, value: object, where: str) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{where} must be {getattr(kind, '__name__', kind)}, got {value!r}")
     return value
+
+
+def write_object(value: Any, form: str) -> str:
+    """The text that `parse_object` and `decode` read: a dataclass as an object with `form` as its "format"."""
+    return json.dumps({"format": form, **encode(value)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def parse_object(text: str, form: str) -> dict[str, Any]:

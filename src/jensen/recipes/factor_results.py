@@ -1,10 +1,9 @@
 """What was measured of separated factors: `evaluation.json`, a table of numbers with errors."""
 
-import json
 from dataclasses import dataclass
 
-from jensen.recipes._json import decode, encode, parse_object
-from jensen.recipes.network_results import Quantity
+from jensen.recipes._json import decode, parse_object, write_object
+from jensen.recipes.network_results import Quantity, quantity_of
 
 __all__ = ["FactorEvaluation"]
 
@@ -42,14 +41,11 @@ class FactorEvaluation:
         Raises:
             ValueError: if it was not measured.
         """
-        for quantity in self.quantities:
-            if quantity.what == what:
-                return quantity
-        raise ValueError(f"{what!r} was not measured; there are {', '.join(each.what for each in self.quantities)}")
+        return quantity_of(self.quantities, what)
 
     def to_json(self) -> str:
         """Plain JSON; what is not finite is written as the string "inf", "-inf" or "nan"."""
-        return json.dumps({"format": FORMAT, **encode(self)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return write_object(self, FORMAT)
 
     @staticmethod
     def from_json(text: str) -> "FactorEvaluation":

@@ -1,13 +1,12 @@
 """What was measured of a trained network: `evaluation.json`, numbers with errors, layers, curves."""
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Literal
 
-from jensen.recipes._json import decode, encode, parse_object
+from jensen.recipes._json import decode, parse_object, write_object
 
-__all__ = ["Curve", "Findings", "LayerRow", "NetworkEvaluation", "Quantity"]
+__all__ = ["Curve", "Findings", "LayerRow", "NetworkEvaluation", "Quantity", "quantity_of"]
 
 FORMAT = "jensen-network-evaluation-1"
 
@@ -92,6 +91,18 @@ class Findings:
         )
 
 
+def quantity_of(quantities: tuple[Quantity, ...], what: str) -> Quantity:
+    """A quantity by what it measures.
+
+    Raises:
+        ValueError: if it was not measured.
+    """
+    for quantity in quantities:
+        if quantity.what == what:
+            return quantity
+    raise ValueError(f"{what!r} was not measured; there are {', '.join(each.what for each in quantities)}")
+
+
 @dataclass(frozen=True)
 class NetworkEvaluation:
     """All that an evaluation of a network found.
@@ -133,10 +144,7 @@ class NetworkEvaluation:
         Raises:
             ValueError: if it was not measured.
         """
-        for quantity in self.quantities:
-            if quantity.what == what:
-                return quantity
-        raise ValueError(f"{what!r} was not measured; there are {', '.join(each.what for each in self.quantities)}")
+        return quantity_of(self.quantities, what)
 
     def curve(self, name: str) -> Curve | None:
         """A curve by its name, None where there is none."""
@@ -144,7 +152,7 @@ class NetworkEvaluation:
 
     def to_json(self) -> str:
         """Plain JSON; what is not finite is written as the string "inf", "-inf" or "nan"."""
-        return json.dumps({"format": FORMAT, **encode(self)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return write_object(self, FORMAT)
 
     @staticmethod
     def from_json(text: str) -> "NetworkEvaluation":

@@ -1,6 +1,5 @@
 """What a model draws and what it makes of images it has not seen."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,18 +9,16 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor
 
-from jensen.recipes.build import Experiment, build
+from jensen.recipes.build import Experiment
 from jensen.recipes.config import Config
 from jensen.recipes.recipe import Recipe
-from jensen.recipes.running import load_model
 from jensen.report import html, pictures
 from jensen.report.sections import figure
 from jensen.report.theme import Theme
 
-__all__ = ["image_sections", "to_images", "write_samples"]
+__all__ = ["image_sections", "to_images"]
 
 SAMPLES, SHOWN, COLUMNS = 100, 40, 20
 ABOUT_SAMPLES = "draws from the model: latents from the prior, pixels as the means that the decoder gives to them."
@@ -29,37 +26,6 @@ ABOUT_COMPLETIONS = (
     "test images, the upper half as it is, the lower as the pixel means that the model gives to it at one draw."
 )
 ABOUT_PAIRS = "its reconstruction: the pixel means at one draw of the posterior."
-
-
-def write_samples(
-    run: Path, *, n: int = 100, seed: int = 0, device: str = "cpu", out: Path | None = None
-) -> tuple[Path, Path]:
-    """Draw `n` images from a run's model: a picture, and beside it their pixel means as a safetensors file.
-
-    Args:
-        run: the run folder.
-        n: how many images.
-        seed: of the draws.
-        device: where to draw.
-        out: the picture's path; `figures/draws.png` in the run folder where None.
-
-    Returns:
-        The two paths.
-
-    Raises:
-        ValueError: if the run cannot be loaded or `n` is below one.
-    """
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}")
-    config, model = load_model(run, device=device)
-    test = None if hasattr(model, "sample") else build(config.recipe, seed=config.seed).test
-    drawn = _draw(model, test, n=n, seed=seed)
-    picture = out or run / "figures" / "draws.png"
-    columns = min(COLUMNS, math.ceil(math.sqrt(n)))
-    pictures.save(pictures.image_grid(to_images(drawn, config.shape), columns=columns, ink=_ink(config)), picture)
-    numbers = picture.with_suffix(".safetensors")
-    save_file({"images": drawn.cpu().contiguous().reshape(n, *config.shape)}, numbers)
-    return picture, numbers
 
 
 def image_sections(
